@@ -1,0 +1,35 @@
+/**
+ * Hard bounds of every input that is not configurable. Units stand last in the names; each says what it protects.
+ * Configurable limits are in config.ts.
+ */
+export const limits = {
+  // signatures and headers
+  hotkeyCharsMax: 64,
+  nonceBytesMax: 256,
+  headerBytesMax: 16 * 1024,
+  // archive, compressed and unpacked
+  archiveEntriesMax: 20_000,
+  archiveDepthMax: 32,
+  archivePathBytesMax: 1_024,
+  archiveUnpackedBytesMax: 2 * 1024 ** 3,
+  archiveRatioMax: 200,
+  tasksMax: 1_000,
+  agentBytesMax: 512 * 1024 ** 2,
+  // one task
+  taskIdCharsMax: 200,
+  yamlBytesMax: 4 * 1024 ** 2,
+  promptBytesMax: 1024 ** 2,
+  checksBytesMax: 256 * 1024,
+  testFilesMax: 2_000,
+  testFileBytesMax: 16 * 1024 ** 2,
+  taskBytesMax: 64 * 1024 ** 2,
+  commandsMax: 200,
+  commandBytesMax: 64 * 1024,
+  // what crosses back from a sandbox
+  changedFilesMax: 5_000,
+  changedBytesMax: 128 * 1024 ** 2,
+  // progress
+  logEventBytesMax: 16 * 1024,
+  eventPageCount: 500,
+  batchPageMax: 500,
+} as const;
