@@ -32,7 +32,11 @@ export interface BatchTable {
   failed_tasks: Generated<number>;
   reward_sum: Generated<number>;
   results_hash: string | null;
+  /** from start to end by a clock that doesn't jump; null until the end */
+  duration_ms: Generated<number | null>;
   created_at: Timestamp;
+  /** when its quorum was reached and its tasks were recorded; null while it gathers votes */
+  opened_at: NullableTimestamp;
   started_at: NullableTimestamp;
   finished_at: NullableTimestamp;
   last_progress_at: Timestamp;
@@ -89,11 +93,15 @@ export interface TaskTable {
   error: string | null;
   /** number of the newest attempt; 0 before the first */
   attempt: Generated<number>;
+  /** job in the queue that will run its next attempt, or runs its present one */
+  job_id: Generated<string | null>;
   /** TaskResult without its long texts */
   result: JsonColumn<Record<string, unknown>> | null;
   agent_output_blob: string | null;
   test_output_blob: string | null;
   agent_patch_blob: string | null;
+  /** of the attempt that gave the verdict, by a clock that doesn't jump; null until the end */
+  duration_ms: Generated<number | null>;
   started_at: NullableTimestamp;
   finished_at: NullableTimestamp;
 }
