@@ -1,0 +1,3 @@
+#!/bin/bash
+# This test must PASS on base commit AND after fix
+bash test/run.sh
