@@ -18,8 +18,7 @@ import { guardedDialect, TransactionScope } from "./guarded-dialect.ts";
 /** @param folder of the database's files; undefined: in memory, gone with the process */
 export async function openEmbedded(folder: string | undefined): Promise<Backend> {
   if (folder !== undefined) await mkdir(folder, { recursive: true, mode: 0o700 });
-  // PGlite starts PostgreSQL with `-F` (no fsync). A commit that is answered must survive a power failure.
-  const startParams = folder === undefined ? undefined : PGlite.defaultStartParams.filter((param) => param !== "-F");
+  const startParams = folder === undefined ? undefined : durableStartParams();
   const pglite = await PGlite.create({
     ...(folder === undefined ? {} : { dataDir: folder }),
     ...(startParams === undefined ? {} : { startParams }),
@@ -44,6 +43,14 @@ export async function openEmbedded(folder: string | undefined): Promise<Backend>
       if (!pglite.closed) await pglite.close();
     },
   };
+}
+
+/**
+ * PGlite starts PostgreSQL with `-F` (no fsync), and its file system knows no fsync at all. Opening the write-ahead log
+ * for synchronous writes is what reaches the disk: a commit that was answered is found again after a power failure.
+ */
+function durableStartParams(): string[] {
+  return [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=open_datasync"];
 }
 
 type KyselyPGlite = Exclude<ConstructorParameters<typeof PGliteDialect>[0]["pglite"], (...args: never[]) => unknown>;
