@@ -25,7 +25,7 @@ const stateDir = path.join(isCheckout ? root : process.cwd(), ".proctor");
 const args = process.argv.slice(2);
 
 start().catch((error) => {
-  process.stderr.write(`proctor: ${error && error.message ? error.message : error}\n`);
+  process.stderr.write(`proctor: ${error instanceof Error ? error.message : error}\n`);
   process.exitCode = EXIT_MISSING;
 });
 
