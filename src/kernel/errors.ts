@@ -44,6 +44,7 @@ export const catalogue = {
   busy: platform(503),
   shutting_down: platform(503),
   not_ready: platform(503),
+  too_many_followers: platform(503),
   // configuration and command line
   invalid_config: caller(400),
   data_dir_locked: caller(409),

@@ -1,0 +1,119 @@
+/**
+ * What a follower hears, whatever the transport.
+ *
+ * Without `since`: a `snapshot`, then every event after it. Batch, tasks and the journal's head are read in one repeatable
+ * read, so the snapshot's `seq` is exactly the state it shows; following from that number then loses nothing and repeats
+ * nothing. With `since`: the events after it, no snapshot. After the last event comes `stream_closed`.
+ */
+import type { BatchId } from "../../kernel/ids.ts";
+import { limits } from "../../kernel/limits.ts";
+import { anySignal } from "../../kernel/signals.ts";
+import { type BatchRow, findBatch } from "../../store/tables/batches.ts";
+import { listTaskSummaries, type TaskSummaryRow } from "../../store/tables/tasks.ts";
+import type { Bounds } from "../bounds.ts";
+import type { ApiDeps } from "../deps.ts";
+import { hasEnded, snapshotToWire } from "../wire/batch.ts";
+import { type EventWire, eventToWire, snapshotEvent, streamClosedEvent } from "../wire/event.ts";
+import type { OutputsVisible } from "../wire/task.ts";
+
+export interface FollowRequest {
+  readonly batchId: BatchId;
+  /** last sequence number the client has; undefined: begin with a snapshot */
+  readonly since: number | undefined;
+  readonly outputs: OutputsVisible;
+  /** ends the stream with `stream_closed` */
+  readonly signal: AbortSignal;
+}
+
+export interface Progress {
+  /** the batch has ended and the client has heard all of it */
+  readonly isExhausted: boolean;
+  events(): AsyncGenerator<EventWire>;
+}
+
+/** @returns undefined where there is no such batch */
+export type Follow = (request: FollowRequest) => Promise<Progress | undefined>;
+
+interface State {
+  readonly batch: BatchRow;
+  readonly tasks: readonly TaskSummaryRow[];
+}
+
+export function createFollow(deps: ApiDeps, bounds: Bounds): Follow {
+  return async (request) => {
+    const state = await readState(deps, request.batchId, request.since === undefined);
+    if (state === undefined) return undefined;
+    const ended = hasEnded(state.batch);
+    return {
+      isExhausted: ended && request.since !== undefined && request.since >= state.batch.head_seq,
+      events: () => (ended ? replay(deps, request, state) : live(deps, bounds, request, state)),
+    };
+  };
+}
+
+/** An ended batch: its snapshot, or the events the client has not heard. */
+async function* replay(deps: ApiDeps, request: FollowRequest, state: State): AsyncGenerator<EventWire> {
+  const { batchId, outputs, signal } = request;
+  const head = state.batch.head_seq;
+  if (request.since === undefined) yield snapshotOf(deps, state);
+  let seq = request.since ?? head;
+  while (seq < head && !signal.aborted) {
+    const page = await deps.journal.read(batchId, seq, limits.eventPageCount);
+    for (const event of page) {
+      yield eventToWire(event, outputs);
+      seq = event.seq;
+    }
+    if (page.length === 0) break;
+  }
+  yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
+}
+
+async function* live(deps: ApiDeps, bounds: Bounds, request: FollowRequest, state: State): AsyncGenerator<EventWire> {
+  const { batchId, outputs, signal } = request;
+  let seq = request.since ?? state.batch.head_seq;
+  if (request.since === undefined) yield snapshotOf(deps, state);
+  const over = new AbortController();
+  const watch = setInterval(() => endWhenOver(deps, batchId, () => seq, over), bounds.heartbeatMs);
+  try {
+    for await (const event of deps.journal.follow(batchId, seq, anySignal(signal, over.signal))) {
+      yield eventToWire(event, outputs);
+      seq = event.seq;
+    }
+  } catch (error) {
+    if (!signal.aborted && !over.signal.aborted) throw error;
+  } finally {
+    clearInterval(watch);
+  }
+  yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
+}
+
+/** A batch may end without a last event (a ballot that expired): nobody may wait for one. */
+async function endWhenOver(deps: ApiDeps, batchId: BatchId, seq: () => number, over: AbortController): Promise<void> {
+  try {
+    const batch = await findBatch(deps.store.db, batchId);
+    if (batch === undefined || (hasEnded(batch) && batch.head_seq <= seq())) over.abort();
+  } catch {
+    // The store does not answer now; the journal's follower says so if it matters, and the next beat asks again.
+  }
+}
+
+/** The batch and, for a snapshot, its tasks, as of one moment. */
+async function readState(deps: ApiDeps, batchId: BatchId, withTasks: boolean): Promise<State | undefined> {
+  const { db } = deps.store;
+  if (!withTasks) {
+    const batch = await findBatch(db, batchId);
+    return batch === undefined ? undefined : { batch, tasks: [] };
+  }
+  return db
+    .transaction()
+    .setIsolationLevel("repeatable read")
+    .setAccessMode("read only")
+    .execute(async (tx) => {
+      const batch = await findBatch(tx, batchId);
+      return batch === undefined ? undefined : { batch, tasks: await listTaskSummaries(tx, batchId) };
+    });
+}
+
+function snapshotOf(deps: ApiDeps, { batch, tasks }: State): EventWire {
+  return snapshotEvent(batch.batch_id, batch.head_seq, new Date(deps.clock.now()), snapshotToWire(batch, tasks));
+}

@@ -1,0 +1,148 @@
+/**
+ * Tasks on the wire: `/batch/{id}/tasks` and `/batch/{id}/task/{task_id}`. Long texts are not here: they stay blobs until
+ * they are written piece by piece (json-stream.ts). What unauthenticated readers see of outputs is decided here.
+ */
+import * as v from "valibot";
+import { phases } from "../../kernel/outcome.ts";
+import type { TaskRow } from "../../store/tables/tasks.ts";
+import { taskSummaryToWire, taskSummaryWire } from "./batch.ts";
+
+/** full: all · summary: results and their names, no text that untrusted code printed · none: verdicts only */
+export type OutputsVisible = "full" | "summary" | "none";
+
+const outcomeStored = v.looseObject({ kind: v.string(), exitCode: v.optional(v.number()) });
+const textStored = v.looseObject({ totalBytes: v.number(), truncated: v.boolean() });
+/** TaskResult as the store keeps it: without texts. Read leniently: an older server may have written it. */
+const resultStored = v.looseObject({
+  phases: v.fallback(
+    v.array(
+      v.looseObject({
+        phase: v.picklist(phases),
+        durationMs: v.number(),
+        outcome: v.optional(outcomeStored),
+        cached: v.boolean(),
+        usage: v.optional(v.looseObject({ cpuMs: v.number(), memoryPeakBytes: v.number() })),
+      }),
+    ),
+    [],
+  ),
+  tests: v.fallback(
+    v.array(
+      v.looseObject({
+        name: v.string(),
+        passed: v.boolean(),
+        output: v.optional(v.string(), ""),
+        exitCode: v.optional(v.number()),
+      }),
+    ),
+    [],
+  ),
+  agentOutput: v.fallback(v.optional(textStored), undefined),
+  testOutput: v.fallback(v.optional(textStored), undefined),
+  agentPatch: v.fallback(v.optional(textStored), undefined),
+  notes: v.fallback(v.array(v.string()), []),
+  agentExitCode: v.fallback(v.optional(v.number()), undefined),
+  baseCommit: v.fallback(v.optional(v.string()), undefined),
+  runtime: v.fallback(v.optional(v.string()), undefined),
+});
+type ResultStored = v.InferOutput<typeof resultStored>;
+
+/** The names of the texts, and where each is kept. */
+export const textFields = [
+  { name: "test_output", blob: "test_output_blob", stored: "testOutput" },
+  { name: "agent_output", blob: "agent_output_blob", stored: "agentOutput" },
+  { name: "agent_patch", blob: "agent_patch_blob", stored: "agentPatch" },
+] as const;
+
+const texts = { test_output: v.string(), agent_output: v.string(), agent_patch: v.string() };
+const marks = { truncated: v.boolean(), outputs_withheld: v.boolean() };
+
+/** One task of `/batch/{id}/tasks`. */
+export const taskListItemWire = v.object({ ...taskSummaryWire.entries, ...marks, ...texts });
+export const taskListWire = v.object({ batch_id: v.string(), tasks: v.array(taskListItemWire) });
+
+export const phaseWire = v.object({
+  phase: v.picklist(phases),
+  duration_ms: v.number(),
+  cached: v.boolean(),
+  outcome: v.nullable(v.string()),
+  exit_code: v.nullable(v.number()),
+  cpu_ms: v.nullable(v.number()),
+  memory_peak_bytes: v.nullable(v.number()),
+});
+
+const taskDetail = {
+  ...taskSummaryWire.entries,
+  ...marks,
+  batch_id: v.string(),
+  attempt: v.number(),
+  test_results: v.array(
+    v.object({ name: v.string(), passed: v.boolean(), output: v.string(), exit_code: v.nullable(v.number()) }),
+  ),
+  phases: v.array(phaseWire),
+  notes: v.array(v.string()),
+  agent_exit_code: v.nullable(v.number()),
+  base_commit: v.nullable(v.string()),
+  runtime: v.nullable(v.string()),
+  test_output_bytes: v.number(),
+  agent_output_bytes: v.number(),
+  agent_patch_bytes: v.number(),
+};
+export const taskWire = v.object({ ...taskDetail, ...texts });
+export type TaskDetailWire = v.InferOutput<v.ObjectSchema<typeof taskDetail, undefined>>;
+
+/** The head of one task in the list: all but its texts. */
+export function taskListItemToWire(task: TaskRow, visible: OutputsVisible) {
+  return { ...taskSummaryToWire(task), ...marksToWire(readResult(task), visible) };
+}
+
+/** One task: all but its texts. */
+export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWire {
+  const result = readResult(task);
+  return {
+    ...taskSummaryToWire(task),
+    ...marksToWire(result, visible),
+    batch_id: task.batch_id,
+    attempt: task.attempt,
+    test_results: visible === "none" ? [] : result.tests.map((test) => testToWire(test, visible)),
+    phases: result.phases.map(phaseToWire),
+    notes: visible === "none" ? [] : [...result.notes],
+    agent_exit_code: result.agentExitCode ?? null,
+    base_commit: result.baseCommit ?? null,
+    runtime: result.runtime ?? null,
+    test_output_bytes: result.testOutput?.totalBytes ?? 0,
+    agent_output_bytes: result.agentOutput?.totalBytes ?? 0,
+    agent_patch_bytes: result.agentPatch?.totalBytes ?? 0,
+  };
+}
+
+function readResult(task: TaskRow): ResultStored {
+  return v.parse(resultStored, task.result ?? {});
+}
+
+function marksToWire(result: ResultStored, visible: OutputsVisible) {
+  const truncated = textFields.some(({ stored }) => result[stored]?.truncated === true);
+  return { truncated, outputs_withheld: visible !== "full" };
+}
+
+function testToWire(test: ResultStored["tests"][number], visible: OutputsVisible) {
+  const output = visible === "full" ? test.output.toWellFormed() : "";
+  return { name: test.name, passed: test.passed, output, exit_code: test.exitCode ?? null };
+}
+
+function phaseToWire(record: ResultStored["phases"][number]): v.InferOutput<typeof phaseWire> {
+  return {
+    phase: record.phase,
+    duration_ms: record.durationMs,
+    cached: record.cached,
+    outcome: record.outcome?.kind === undefined ? null : snakeCase(record.outcome.kind),
+    exit_code: record.outcome?.exitCode ?? null,
+    cpu_ms: record.usage?.cpuMs ?? null,
+    memory_peak_bytes: record.usage?.memoryPeakBytes ?? null,
+  };
+}
+
+/** `timedOut` → `timed_out` */
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
