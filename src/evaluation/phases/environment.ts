@@ -1,0 +1,137 @@
+/** Makes one environment: clone and install in one build sandbox, kept as an image. */
+import type { TaskSpec } from "../../archive/submission.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { Outcome, Phase } from "../../kernel/outcome.ts";
+import type { OutputListener, Sandbox, SandboxSpec } from "../../sandbox/port.ts";
+import type { KeptEnvironment } from "../kept-environments.ts";
+import type { PhaseRecord } from "../port.ts";
+import type { RepoSource } from "../repo-source.ts";
+import { keptLabels, type Room, SANDBOX_SLACK_MS, sharedLabels } from "../room.ts";
+import { bringTrust, removeTrust } from "../trust.ts";
+import type { Finding } from "../verdict.ts";
+import { type CloneResult, clone } from "./clone.ts";
+import { type InstallResult, install } from "./install.ts";
+import { seal } from "./seal.ts";
+
+export interface EnvironmentOrder {
+  readonly task: TaskSpec;
+  readonly source: RepoSource;
+  readonly baseCommit: string;
+  readonly key: string;
+  /** name that the image gets */
+  readonly image: string;
+  readonly signal: AbortSignal;
+  readonly onPhase: (phase: Phase, state: "started" | "finished", outcome?: Outcome) => void;
+  readonly onOutput: (phase: Phase) => OutputListener;
+}
+
+export type EnvironmentBuild =
+  | { readonly kind: "built"; readonly environment: KeptEnvironment; readonly phases: readonly PhaseRecord[] }
+  /** the task's fault: nothing is scored */
+  | { readonly kind: "refused"; readonly finding: Finding; readonly phases: readonly PhaseRecord[] };
+
+/** @throws AppError of a platform fault; nothing of the sandbox is left in any case */
+export async function buildEnvironment(room: Room, order: EnvironmentOrder): Promise<EnvironmentBuild> {
+  await using sandbox = await openBuild(room, order);
+  const trust = await bringTrust(sandbox, room.settings.extraCaFile, order.signal);
+  const phases: PhaseRecord[] = [];
+
+  const cloned = await timed(room, order, "clone", phases, async () => {
+    const result = await clone(sandbox, {
+      source: order.source,
+      baseCommit: order.baseCommit,
+      trust,
+      timeoutMs: room.settings.cloneTimeoutMs,
+      signal: order.signal,
+      onOutput: order.onOutput("clone"),
+    });
+    return { result, outcome: result.fetch.outcome, usage: result.fetch.usage };
+  });
+  if (cloned.kind === "refused") return refuse({ kind: "cloneFailed", error: cloned.error }, phases);
+
+  const installed: InstallResult = await timed(room, order, "install", phases, async () => {
+    const result = await install(sandbox, {
+      task: order.task,
+      trust,
+      timeoutMs: room.settings.installTimeoutMs,
+      outputBytesMax: room.settings.outputBytesMax,
+      floodBytesMax: room.settings.floodBytesMax,
+      clock: room.clock,
+      signal: order.signal,
+      onOutput: order.onOutput("install"),
+    });
+    return { result, outcome: result.outcome, usage: result.usage };
+  });
+  if (installed.error !== undefined) return refuse({ kind: "installFailed", error: installed.error }, phases);
+
+  await removeTrust(sandbox, order.signal);
+  await seal(sandbox, order.signal);
+  return { kind: "built", environment: await keep(room, order, sandbox, cloned), phases };
+}
+
+async function keep(
+  room: Room,
+  order: EnvironmentOrder,
+  sandbox: Sandbox,
+  cloned: CloneResult & { readonly kind: "cloned" },
+): Promise<KeptEnvironment> {
+  order.signal.throwIfAborted();
+  const image = await room.host.commit(sandbox, order.image, keptLabels(room, "environment", order.key));
+  const environment: KeptEnvironment = {
+    key: order.key,
+    image: order.image,
+    imageId: image.id,
+    sizeBytes: image.sizeBytes,
+    baseCommit: order.baseCommit,
+    treeHash: cloned.treeHash,
+  };
+  await room.kept.put(environment, new Date(room.clock.now()));
+  room.logger.info({ key: order.key, image: image.id, sizeBytes: image.sizeBytes }, "environment kept");
+  return environment;
+}
+
+/** The sandbox that clones and installs. A served repository is mounted read-only, where its URL says. */
+export async function openBuild(room: Room, order: Pick<EnvironmentOrder, "source" | "signal">): Promise<Sandbox> {
+  const { settings } = room;
+  const spec: SandboxSpec = {
+    labels: sharedLabels(room),
+    profile: "build",
+    image: settings.image,
+    network: "open",
+    mounts: order.source.kind === "file" ? [order.source.mount] : [],
+    resources: settings.resources,
+    lifetimeMs: settings.cloneTimeoutMs + settings.installTimeoutMs + SANDBOX_SLACK_MS,
+  };
+  return room.host.open(spec, order.signal);
+}
+
+/** Runs a phase, tells of its begin and end, and records it. A platform fault is no end of a phase. */
+async function timed<T>(
+  room: Room,
+  order: EnvironmentOrder,
+  phase: Phase,
+  phases: PhaseRecord[],
+  work: () => Promise<{ readonly result: T; readonly outcome: Outcome; readonly usage: PhaseRecord["usage"] }>,
+): Promise<T> {
+  const startMs = room.clock.monotonicMs();
+  order.onPhase(phase, "started");
+  const { result, outcome, usage } = await work();
+  const durationMs = Math.round(room.clock.monotonicMs() - startMs);
+  phases.push({ phase, durationMs, outcome, cached: false, ...(usage === undefined ? {} : { usage }) });
+  order.onPhase(phase, "finished", outcome);
+  return result;
+}
+
+function refuse(finding: Finding, phases: readonly PhaseRecord[]): EnvironmentBuild {
+  return { kind: "refused", finding, phases };
+}
+
+/** @throws AppError `image_missing` naming the image and what to do */
+export async function baseImageId(room: Room): Promise<string> {
+  const image = await room.host.findImage(room.settings.image);
+  if (image !== undefined) return image.id;
+  throw new AppError(
+    "image_missing",
+    `image ${room.settings.image} (SANDBOX_IMAGE) is not on this engine; run "npm run setup" to build it`,
+  );
+}

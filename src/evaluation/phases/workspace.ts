@@ -1,0 +1,139 @@
+/** What is done to /repo between the phases: filling, emptying, applying files. All by the unprivileged user of the phase. */
+import { AppError } from "../../kernel/errors.ts";
+import { succeeded } from "../../kernel/outcome.ts";
+import type { Sandbox, SandboxUser } from "../../sandbox/port.ts";
+import { parentsOf } from "../change-path.ts";
+import { places, writablePlaces } from "../places.ts";
+import { mustStep, putFiles, stepFailure, tryStep } from "../steps.ts";
+import type { OutgoingFile } from "../tar-of-ours.ts";
+
+/** An absolute place for a folder that a task names relative to another; `.` is that other one. */
+export function placeBelow(root: string, folder: string): string {
+  return folder === "." || folder === "" ? root : `${root}/${folder}`;
+}
+
+/** Fills the empty /repo from the environment's own copy. */
+export async function fillRepo(sandbox: Sandbox, user: SandboxUser, signal: AbortSignal): Promise<void> {
+  const argv = ["cp", "-a", "--no-preserve=ownership", "--", `${places.base}/.`, `${places.repo}/`];
+  await mustStep(sandbox, { name: "fill the workspace", argv, user }, { signal });
+}
+
+/**
+ * Empties every writable place as the user that owned the files, and looks whether it is empty.
+ * @returns false where something is left: the sandbox is then not used for the tests
+ */
+export async function emptyPlaces(
+  sandbox: Sandbox,
+  owner: SandboxUser,
+  checker: SandboxUser,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const wiped = await tryStep(
+    sandbox,
+    { name: "empty the workspace", argv: [places.wipe, ...writablePlaces], user: owner },
+    { signal },
+  );
+  if (!succeeded(wiped.outcome)) return false;
+  return (await leftovers(sandbox, owner, checker, signal)) === "";
+}
+
+/** Anything below the writable places that `owner` owns, or that the next user can't look into. */
+async function leftovers(
+  sandbox: Sandbox,
+  owner: SandboxUser,
+  checker: SandboxUser,
+  signal: AbortSignal,
+): Promise<string> {
+  const argv = ["find", ...writablePlaces, "-mindepth", "1", "-user", owner, "-print", "-quit"];
+  const found = await tryStep(sandbox, { name: "look for leftovers", argv, user: checker }, { signal });
+  return succeeded(found.outcome) ? found.output.text : `${found.output.text}?`;
+}
+
+/**
+ * Makes room for files: each folder above one becomes a real folder (a link or file that stands there goes, unless the
+ * environment itself has the same link), and what stands in a file's place goes. Reads NUL-ended words from stdin: `d`
+ * or `f`, then the path.
+ */
+const makeRoom = `
+set -u
+cd ${places.repo} || exit 1
+while IFS= read -r -d '' kind && IFS= read -r -d '' path; do
+  if [ "$kind" = f ]; then
+    if [ -d "$path" ] && [ ! -L "$path" ]; then chmod -R u+rwX -- "$path"; fi
+    rm -rf -- "$path" || exit 1
+    continue
+  fi
+  if [ -L "$path" ]; then
+    base=${places.base}/$path
+    if [ -d "$path" ] && [ -L "$base" ] && [ "$(readlink -- "$base")" = "$(readlink -- "$path")" ]; then continue; fi
+    rm -f -- "$path" || exit 1
+  elif [ -e "$path" ] && [ ! -d "$path" ]; then
+    rm -f -- "$path" || exit 1
+  fi
+  [ -d "$path" ] || mkdir -- "$path" || exit 1
+  [ -w "$path" ] && [ -x "$path" ] || chmod u+rwx -- "$path" || exit 1
+done
+`;
+
+/** Deletes the paths of a change set; one that is reached through a link is not there to begin with. */
+const deletePaths = `
+set -u
+cd ${places.repo} || exit 1
+while IFS= read -r -d '' path; do
+  parent=$path
+  while [ "$parent" != "\${parent%/*}" ]; do
+    parent=\${parent%/*}
+    if [ -L "$parent" ]; then continue 2; fi
+  done
+  case $path in */*) [ -d "\${path%/*}" ] && chmod u+rwx -- "\${path%/*}" ;; esac
+  if [ -d "$path" ] && [ ! -L "$path" ]; then chmod -R u+rwX -- "$path"; fi
+  rm -rf -- "$path" || exit 1
+done
+exit 0
+`;
+
+export interface Application {
+  readonly deleted?: readonly string[];
+  readonly files: readonly OutgoingFile[];
+  /** folders below /repo that must be there, `.` for the root */
+  readonly folders?: readonly string[];
+}
+
+/** Brings files into /repo as `user`, and deletes what is to go. Paths were checked by whoever made the application. */
+export async function applyToRepo(
+  sandbox: Sandbox,
+  name: string,
+  user: SandboxUser,
+  application: Application,
+  signal: AbortSignal,
+): Promise<void> {
+  const { deleted = [], files, folders = [] } = application;
+  if (deleted.length > 0) await feed(sandbox, name, user, deletePaths, deleted, signal);
+  const wanted = folders.filter((folder) => folder !== "." && folder !== "");
+  const parents = new Set([
+    ...files.flatMap((file) => parentsOf(file.path)),
+    ...wanted.flatMap((f) => [...parentsOf(f), f]),
+  ]);
+  // Outermost first: a folder can only be mended once the one above it is real.
+  const words = [...parents].sort().flatMap((path) => ["d", path]);
+  for (const file of files) words.push("f", file.path);
+  if (words.length > 0) await feed(sandbox, name, user, makeRoom, words, signal);
+  if (files.length === 0) return;
+  const put = await putFiles(sandbox, { name, user, folder: places.repo }, files, signal);
+  if (!succeeded(put.outcome)) throw stepFailure(name, put.outcome, put.output);
+}
+
+/** Runs a script of ours with words on stdin; the words are data whatever they hold. */
+async function feed(
+  sandbox: Sandbox,
+  name: string,
+  user: SandboxUser,
+  script: string,
+  words: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (words.some((word) => word.includes("\0")))
+    throw new AppError("internal", `could not ${name}: a path holds a NUL`);
+  const stdin = Buffer.from(words.map((word) => `${word}\0`).join(""));
+  await mustStep(sandbox, { name, argv: ["bash", "-c", script], user }, { signal, stdin });
+}
