@@ -158,5 +158,6 @@ export function stageSubmission(agent: ExampleAgent, targetDir: string, runId: s
   mkdirSync(targetDir, { recursive: true });
   cpSync(examplePaths.tasks, join(targetDir, "tasks"), { recursive: true });
   cpSync(join(examplePaths.agents, agent), join(targetDir, "agent_code"), { recursive: true });
-  writeFileSync(join(targetDir, "run-id.txt"), `${runId}\n`);
+  // Beside the task folders: it belongs to no task, so that kept environments stay valid.
+  writeFileSync(join(targetDir, "tasks/run-id.txt"), `${runId}\n`);
 }

@@ -6,6 +6,8 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { buildNonceV2 } from "../../admission/nonce-v2.ts";
+import type { Digest } from "../../kernel/ids.ts";
 import { CliError } from "../errors.ts";
 import { getJson, parseAnswer, refusal, type Server, unreachable } from "./http.ts";
 import { type Accepted, acceptedWire, instanceWire } from "./wire.ts";
@@ -40,14 +42,13 @@ export async function submit(options: SubmitOptions): Promise<Accepted> {
   const nonce =
     options.signatureVersion === 1
       ? randomBytes(24).toString("base64url")
-      : bindingNonce({
+      : buildNonceV2({
           nowMs: options.nowMs,
-          random: randomBytes(16),
-          digest,
+          bodyDigest: digest,
           audience: (await getJson(server, "/instance", instanceWire, options.signal)).audience,
-          concurrentTasks: options.concurrentTasks,
           method: "POST",
-          path: `${new URL(server.url).pathname.replace(/\/$/, "")}/submit`,
+          path: new URL(`${server.url}/submit`).pathname,
+          ...(options.concurrentTasks === undefined ? {} : { concurrentTasks: options.concurrentTasks }),
         });
   const signature = await options.signer.sign(Buffer.from(options.signer.hotkey + nonce, "utf8"));
   const headers = {
@@ -61,25 +62,8 @@ export async function submit(options: SubmitOptions): Promise<Accepted> {
   return parseAnswer(server, "/submit", answer.text, acceptedWire);
 }
 
-export interface Binding {
-  readonly nowMs: number;
-  readonly random: Buffer;
-  /** SHA-256 hex of the archive */
-  readonly digest: string;
-  readonly audience: string;
-  readonly concurrentTasks: number | undefined;
-  readonly method: string;
-  readonly path: string;
-}
-
-/** The nonce of signing version 2, which binds the request to what it is about. */
-export function bindingNonce(binding: Binding): string {
-  const { nowMs, random, digest, audience, concurrentTasks, method, path } = binding;
-  return `v2.${nowMs}.${random.toString("base64url")}.${digest}.${audience}.${concurrentTasks ?? "-"}.${method}${path}`;
-}
-
 /** SHA-256 of a file as hex. @throws CliError `file` */
-export async function digestOf(path: string): Promise<string> {
+export async function digestOf(path: string): Promise<Digest> {
   const hash = createHash("sha256");
   try {
     await pipeline(createReadStream(path), hash);
@@ -91,7 +75,7 @@ export async function digestOf(path: string): Promise<string> {
       { cause },
     );
   }
-  return hash.digest("hex");
+  return hash.digest("hex") as Digest;
 }
 
 interface Answer {
