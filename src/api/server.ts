@@ -47,7 +47,7 @@ export function createApi(deps: ApiDeps): ApiServer {
     bounds,
     clientAddress: clientAddressOf(deps.config.TRUSTED_PROXIES),
     readAuth: createReadAuth(deps.config, deps.clock),
-    follow: createFollow(deps, bounds),
+    follow: createFollow(deps),
     slots,
     startedAtMs: deps.clock.monotonicMs(),
     closing: closing.signal,

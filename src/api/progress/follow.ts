@@ -7,10 +7,8 @@
  */
 import type { BatchId } from "../../kernel/ids.ts";
 import { limits } from "../../kernel/limits.ts";
-import { anySignal } from "../../kernel/signals.ts";
 import { type BatchRow, findBatch } from "../../store/tables/batches.ts";
 import { listTaskSummaries, type TaskSummaryRow } from "../../store/tables/tasks.ts";
-import type { Bounds } from "../bounds.ts";
 import type { ApiDeps } from "../deps.ts";
 import { hasEnded, snapshotToWire } from "../wire/batch.ts";
 import { type EventWire, eventToWire, snapshotEvent, streamClosedEvent } from "../wire/event.ts";
@@ -39,14 +37,14 @@ interface State {
   readonly tasks: readonly TaskSummaryRow[];
 }
 
-export function createFollow(deps: ApiDeps, bounds: Bounds): Follow {
+export function createFollow(deps: ApiDeps): Follow {
   return async (request) => {
     const state = await readState(deps, request.batchId, request.since === undefined);
     if (state === undefined) return undefined;
     const ended = hasEnded(state.batch);
     return {
       isExhausted: ended && request.since !== undefined && request.since >= state.batch.head_seq,
-      events: () => (ended ? replay(deps, request, state) : live(deps, bounds, request, state)),
+      events: () => (ended ? replay(deps, request, state) : live(deps, request, state)),
     };
   };
 }
@@ -68,33 +66,15 @@ async function* replay(deps: ApiDeps, request: FollowRequest, state: State): Asy
   yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
 }
 
-async function* live(deps: ApiDeps, bounds: Bounds, request: FollowRequest, state: State): AsyncGenerator<EventWire> {
+async function* live(deps: ApiDeps, request: FollowRequest, state: State): AsyncGenerator<EventWire> {
   const { batchId, outputs, signal } = request;
   let seq = request.since ?? state.batch.head_seq;
   if (request.since === undefined) yield snapshotOf(deps, state);
-  const over = new AbortController();
-  const watch = setInterval(() => endWhenOver(deps, batchId, () => seq, over), bounds.heartbeatMs);
-  try {
-    for await (const event of deps.journal.follow(batchId, seq, anySignal(signal, over.signal))) {
-      yield eventToWire(event, outputs);
-      seq = event.seq;
-    }
-  } catch (error) {
-    if (!signal.aborted && !over.signal.aborted) throw error;
-  } finally {
-    clearInterval(watch);
+  for await (const event of deps.journal.follow(batchId, seq, signal)) {
+    yield eventToWire(event, outputs);
+    seq = event.seq;
   }
   yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
-}
-
-/** A batch may end without a last event (a ballot that expired): nobody may wait for one. */
-async function endWhenOver(deps: ApiDeps, batchId: BatchId, seq: () => number, over: AbortController): Promise<void> {
-  try {
-    const batch = await findBatch(deps.store.db, batchId);
-    if (batch === undefined || (hasEnded(batch) && batch.head_seq <= seq())) over.abort();
-  } catch {
-    // The store does not answer now; the journal's follower says so if it matters, and the next beat asks again.
-  }
 }
 
 /** The batch and, for a snapshot, its tasks, as of one moment. */

@@ -2,7 +2,9 @@
  * Tasks with their outputs. A batch may hold a thousand tasks with megabytes of text each, and clients may read slowly:
  * the JSON is written piece by piece, at the pace of the reader, and no more than one piece is held.
  */
+import type { Readable } from "node:stream";
 import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import { AppError } from "../../kernel/errors.ts";
 import type { BatchId } from "../../kernel/ids.ts";
 import { findBatch } from "../../store/tables/batches.ts";
 import { findTask, listTasks, type TaskRow } from "../../store/tables/tasks.ts";
@@ -59,11 +61,22 @@ async function* taskPieces(api: Api, task: TaskRow, head: object, outputs: Outpu
     const digest = task[blob];
     yield `,${JSON.stringify(name)}:"`;
     if (digest !== null && outputs === "full") {
-      yield* jsonTextPieces(await api.deps.blobs.stream(digest), api.bounds.textPieceBytes);
+      const text = await openText(api, digest);
+      if (text !== undefined) yield* jsonTextPieces(text, api.bounds.textPieceBytes);
     }
     yield '"';
   }
   yield "}";
+}
+
+/** @returns undefined where the text is no longer kept: the verdict outlives it */
+async function openText(api: Api, digest: string): Promise<Readable | undefined> {
+  try {
+    return await api.deps.blobs.stream(digest);
+  } catch (error) {
+    if (error instanceof AppError && error.code === "not_found") return undefined;
+    throw error;
+  }
 }
 
 /** Sends pieces of one JSON text as the client takes them; a client that takes none for `stallMs` is cut off. */
