@@ -14,7 +14,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const NODE_MAJOR = 24;
 /** pinned; npm checks its bytes against the registry's integrity hash */
-const NODE_VERSION = "24.22.0";
+const NODE_VERSION = "24.21.0";
 const EXIT_MISSING = 4;
 const BRINGING = ["setup", "quickstart", "test"];
 
