@@ -1,4 +1,6 @@
 /** Opens the store: takes the DATA_DIR, connects, brings the schema up to date. */
+import { randomUUID } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Kysely, sql } from "kysely";
 import type { Backend, StoreLogger } from "./backend.ts";
@@ -36,7 +38,8 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
     const db = new Kysely<Tables>({ dialect: backend.dialect });
     const { applied } = await migrate(db);
     if (applied.length > 0) options.logger?.info({ applied }, "database migrated");
-    return storeOf(db, backend, lock);
+    const owner = dataDir === undefined ? randomUUID() : await ownerId(dataDir);
+    return storeOf(db, backend, lock, owner);
   } catch (error) {
     await backend?.close().catch(() => undefined);
     await lock?.release();
@@ -44,7 +47,17 @@ export async function openStore(options: StoreOptions = {}): Promise<Store> {
   }
 }
 
-function storeOf(db: Kysely<Tables>, backend: Backend, lock: DataLock | undefined): Store {
+/** Minted once for each DATA_DIR; the lock is held, so nobody else writes it. */
+async function ownerId(dataDir: string): Promise<string> {
+  const path = join(dataDir, "owner");
+  const kept = await readFile(path, "utf8").catch(() => "");
+  if (/^[0-9a-f-]{36}$/.test(kept)) return kept;
+  const minted = randomUUID();
+  await writeFile(path, minted, { mode: 0o600, flush: true });
+  return minted;
+}
+
+function storeOf(db: Kysely<Tables>, backend: Backend, lock: DataLock | undefined, owner: string): Store {
   let closing: Promise<void> | undefined;
   const close = () => {
     closing ??= (async () => {
@@ -56,6 +69,7 @@ function storeOf(db: Kysely<Tables>, backend: Backend, lock: DataLock | undefine
   return {
     db,
     kind: backend.kind,
+    owner,
     jobs: { options: backend.jobs },
     transaction: (work) => runTransaction(db, backend, work),
     async notify(target: Db, channel: string, payload: string) {

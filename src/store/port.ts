@@ -12,6 +12,8 @@ export type Tx = Transaction<Tables>;
 export interface Store extends AsyncDisposable {
   readonly db: Kysely<Tables>;
   readonly kind: "embedded" | "server";
+  /** Stable id of this process's DATA_DIR: whose attempts a restart may take back. */
+  readonly owner: string;
   /** Runs `work` in one transaction; retried from the start on a serialization failure or deadlock (3 times). */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** Tells listeners of `channel`, on every node, when the transaction commits. `payload` ≤ 7 000 bytes. */

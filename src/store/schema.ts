@@ -32,6 +32,8 @@ export interface BatchTable {
   failed_tasks: Generated<number>;
   reward_sum: Generated<number>;
   results_hash: string | null;
+  /** where its tasks stand in the fair order of claims; null until it runs (scheduling/fair-order.ts) */
+  claim_base: Generated<number | null>;
   /** from start to end by a clock that doesn't jump; null until the end */
   duration_ms: Generated<number | null>;
   created_at: Timestamp;
@@ -95,6 +97,8 @@ export interface TaskTable {
   attempt: Generated<number>;
   /** job in the queue that will run its next attempt, or runs its present one */
   job_id: Generated<string | null>;
+  /** blob of the JSON of its TaskSpec and AgentSpec; null until its batch was read */
+  spec_blob: Generated<string | null>;
   /** TaskResult without its long texts */
   result: JsonColumn<Record<string, unknown>> | null;
   agent_output_blob: string | null;
