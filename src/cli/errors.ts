@@ -20,6 +20,10 @@ export class CliError extends Error {
 const exitOfCode: Partial<Record<ErrorCode, ExitName>> = {
   invalid_config: "config",
   data_dir_locked: "file",
+  // What a server refuses comes as a CliError: these are of local folders and files.
+  invalid_request: "file",
+  extraction_failed: "file",
+  conflict: "file",
   image_missing: "missing",
   internal: "internal",
 };

@@ -10,10 +10,11 @@ export async function runProgram(commands: readonly Command[], argv: readonly st
   const program = new Command("proctor")
     .description("Runs untrusted AI agents against hidden tests in disposable containers.")
     .version(readVersion(), "-V, --version")
-    .showHelpAfterError('(see "proctor --help")')
     .addHelpText("after", `\nExit codes:\n${exitCodeLines()}`);
   for (const command of commands) program.addCommand(command);
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().showHelpAfterError(`(see "${command === program ? "" : "proctor "}${command.name()} --help")`);
+  }
   try {
     await program.parseAsync([...argv], { from: "user" });
   } catch (error) {

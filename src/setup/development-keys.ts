@@ -16,8 +16,8 @@ export async function ensureDevelopmentKeys(): Promise<readonly DevelopmentKey[]
   const keys: DevelopmentKey[] = [];
   for (let number = 1; number <= VALIDATOR_COUNT; number++) {
     const file = join(paths.keys, `validator-${number}.json`);
-    if (!existsSync(file)) await createKeyFile(file);
-    keys.push({ file, hotkey: (await readSigner(file)).hotkey });
+    const { hotkey } = existsSync(file) ? await readSigner(file) : await createKeyFile(file);
+    keys.push({ file, hotkey });
   }
   return keys;
 }

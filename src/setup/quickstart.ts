@@ -10,7 +10,7 @@ import { readSigner } from "../admission/keys.ts";
 import { packArchive } from "../archive/pack.ts";
 import { follow } from "../cli/client/follow.ts";
 import { parseServer, type Server } from "../cli/client/http.ts";
-import { type Signer, submit } from "../cli/client/submit.ts";
+import { submit } from "../cli/client/submit.ts";
 import { CliError } from "../cli/errors.ts";
 import { createProgressView } from "../cli/progress.ts";
 import { type BatchResult, readResults, resultsTable } from "../cli/results.ts";
@@ -145,7 +145,7 @@ async function submitUntilQuorum(
   const keys = await ensureDevelopmentKeys();
   for (const [index, { file }] of keys.entries()) {
     const accepted = await report.step(`vote of validator ${index + 1}`, async (say) => {
-      const signer: Signer = await readSigner(file);
+      const signer = await readSigner(file);
       const answer = await submit({ server, archive, signer, signatureVersion: 2, nowMs: systemClock.now(), signal });
       const what = answer.consensus_reached ? "quorum, the batch starts" : "waiting for quorum";
       say(`vote of validator ${index + 1}: ${answer.votes} of ${answer.required} needed, ${what}`);

@@ -6,7 +6,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { basename } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { buildNonceV2 } from "../../admission/nonce-v2.ts";
+import { type SigningKey, signedHeaders } from "../../admission/keys.ts";
 import type { Digest } from "../../kernel/ids.ts";
 import { CliError } from "../errors.ts";
 import { getJson, parseAnswer, refusal, type Server, unreachable } from "./http.ts";
@@ -16,18 +16,10 @@ const IDLE_MS = 120_000;
 const CONTINUE_WAIT_MS = 3_000;
 const ANSWER_CHARS_MAX = 1_048_576;
 
-/** Signs as a hotkey; the private key stays where it is. */
-export interface Signer {
-  /** SS58, prefix 42 */
-  readonly hotkey: string;
-  /** @returns the 64-byte signature */
-  sign(message: Uint8Array): Uint8Array | Promise<Uint8Array>;
-}
-
 export interface SubmitOptions {
   readonly server: Server;
   readonly archive: string;
-  readonly signer: Signer;
+  readonly signer: SigningKey;
   readonly signatureVersion: 1 | 2;
   /** how many tasks should run at once; the server clamps it */
   readonly concurrentTasks?: number;
@@ -39,27 +31,25 @@ export interface SubmitOptions {
 export async function submit(options: SubmitOptions): Promise<Accepted> {
   const { server, archive } = options;
   const digest = await digestOf(archive);
-  const nonce =
-    options.signatureVersion === 1
-      ? randomBytes(24).toString("base64url")
-      : buildNonceV2({
-          nowMs: options.nowMs,
-          bodyDigest: digest,
-          audience: (await getJson(server, "/instance", instanceWire, options.signal)).audience,
-          method: "POST",
-          path: new URL(`${server.url}/submit`).pathname,
-          ...(options.concurrentTasks === undefined ? {} : { concurrentTasks: options.concurrentTasks }),
-        });
-  const signature = await options.signer.sign(Buffer.from(options.signer.hotkey + nonce, "utf8"));
-  const headers = {
-    "x-hotkey": options.signer.hotkey,
-    "x-nonce": nonce,
-    "x-signature": `0x${Buffer.from(signature).toString("hex")}`,
-  };
+  const asked = options.concurrentTasks === undefined ? {} : { concurrentTasks: options.concurrentTasks };
+  const headers = signedHeaders({
+    key: options.signer,
+    version: options.signatureVersion,
+    method: "POST",
+    path: new URL(`${server.url}/submit`).pathname,
+    bodyDigest: digest,
+    nowMs: options.nowMs,
+    ...(options.signatureVersion === 1 ? {} : { audience: await audienceOf(server, options.signal) }),
+    ...asked,
+  });
   const query = options.concurrentTasks === undefined ? "" : `?concurrent_tasks=${options.concurrentTasks}`;
   const answer = await upload(server, `/submit${query}`, archive, headers, options.signal);
   if (answer.status < 200 || answer.status > 299) throw refusal(server, answer.status, answer.text);
   return parseAnswer(server, "/submit", answer.text, acceptedWire);
+}
+
+async function audienceOf(server: Server, signal: AbortSignal | undefined): Promise<string> {
+  return (await getJson(server, "/instance", instanceWire, signal)).audience;
 }
 
 /** SHA-256 of a file as hex. @throws CliError `file` */

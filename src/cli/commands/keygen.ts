@@ -1,6 +1,6 @@
 /** `proctor keygen`: a new hotkey in a file that only its owner reads. */
 import { Command } from "commander";
-import { createKeyFile, readSigner } from "../../admission/keys.ts";
+import { createKeyFile } from "../../admission/keys.ts";
 
 export function keygenCommand(): Command {
   return new Command("keygen")
@@ -8,8 +8,7 @@ export function keygenCommand(): Command {
     .argument("[file]", "where to keep it", "hotkey.json")
     .option("--json", "print JSON")
     .action(async (file: string, options: { json?: boolean }) => {
-      await createKeyFile(file);
-      const { hotkey } = await readSigner(file);
+      const { hotkey } = await createKeyFile(file);
       const text = options.json
         ? JSON.stringify({ hotkey, file })
         : `${hotkey}\nkept in ${file}; whoever reads it can vote as you`;
