@@ -21,7 +21,7 @@ export interface ArchiveFile {
   readonly executable: boolean;
   /** as declared; the stream rejects when it is a lie */
   readonly sizeBytes: number;
-  /** read at most once; what the visitor leaves is read and checked by the reader */
+  /** read it wholly or not at all, or throw; what was not touched is read and checked by the reader */
   readonly content: AsyncIterable<Buffer>;
 }
 
@@ -41,16 +41,43 @@ export interface ReadOptions {
 export async function readArchive(path: string, visit: FileVisitor, options: ReadOptions): Promise<void> {
   const limitMs = options.timeoutMs ?? limits.archiveReadMsMax;
   const late = () => refusal(`the archive took more than ${limitMs / 1_000} s to read`);
+  const guard = guarded(visit);
   await within(options.clock, limitMs, options.signal, late, async (signal) => {
     try {
       const { kind, sizeBytes } = await sniff(path);
-      if (kind === "zip") await readZip(path, sizeBytes, visit, signal);
-      else await readTarGz(path, sizeBytes, visit, signal);
+      if (kind === "zip") await readZip(path, sizeBytes, guard.visit, signal);
+      else await readTarGz(path, sizeBytes, guard.visit, signal);
     } catch (error) {
       signal.throwIfAborted();
+      if (guard.isVisitorFault(error)) throw error;
       throw asRefusal(error, "the archive is damaged");
     }
   });
+}
+
+/** Tells what the visitor itself threw from what reading the archive threw through it. */
+function guarded(visit: FileVisitor): { visit: FileVisitor; isVisitorFault(error: unknown): boolean } {
+  let ofContent: unknown;
+  let ofVisitor: unknown;
+  async function* watched(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    try {
+      yield* content;
+    } catch (error) {
+      ofContent = error;
+      throw error;
+    }
+  }
+  return {
+    isVisitorFault: (error) => error === ofVisitor && error !== ofContent,
+    visit: async (file) => {
+      try {
+        await visit({ ...file, content: watched(file.content) });
+      } catch (error) {
+        ofVisitor = error;
+        throw error;
+      }
+    },
+  };
 }
 
 async function sniff(path: string): Promise<{ kind: "zip" | "targz"; sizeBytes: number }> {

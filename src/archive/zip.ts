@@ -4,6 +4,7 @@
  * the one before it ended, so that nothing overlaps and nothing hides between them. yauzl checks sizes; names, modes,
  * CRC-32 and agreement with the local headers are checked here.
  */
+import { isUtf8 } from "node:buffer";
 import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { crc32 } from "node:zlib";
@@ -17,7 +18,7 @@ import { refusal, shown } from "./refusal.ts";
 import { fileTypeProblem } from "./unix-mode.ts";
 import { readZipEnd, type ZipEnd } from "./zip-end.ts";
 
-const FLAG = { encrypted: 0x1, descriptor: 0x8, strong: 0x40, hidden: 0x2000 };
+const FLAG = { utf8: 0x800, encrypted: 0x1, descriptor: 0x8, strong: 0x40, hidden: 0x2000 };
 const DESCRIPTOR_BYTES = [12, 16, 20, 24];
 const LOCAL_HEADER_BYTES = 30;
 
@@ -75,7 +76,7 @@ async function readDirectory(zip: ZipFile, end: ZipEnd, budget: UnpackBudget, si
 
 function checkedItem(entry: Entry): ZipItem {
   const flags = entry.generalPurposeBitFlag;
-  const path = getFileNameLowLevel(flags, entry.fileNameRaw, entry.extraFields, true);
+  const path = nameOf(entry);
   const encrypted = FLAG.encrypted | FLAG.strong | FLAG.hidden;
   if ((flags & encrypted) !== 0) throw refusal(`entry ${shown(path)} is encrypted`);
   if (entry.compressionMethod !== 0 && entry.compressionMethod !== 8) {
@@ -88,6 +89,13 @@ function checkedItem(entry: Entry): ZipItem {
   if (problem !== undefined) throw refusal(`entry ${shown(path)} ${problem}`);
   if (isFolder && entry.uncompressedSize !== 0) throw refusal(`entry ${shown(path)} is a folder with content`);
   return { entry, path, isFolder, executable: (mode & 0o111) !== 0 };
+}
+
+/** Zip tools on Unix write UTF-8 without saying so (Info-ZIP in the C locale): bytes that are UTF-8 are read as that. */
+function nameOf(entry: Entry): string {
+  const isUnix = [3, 19].includes(entry.versionMadeBy >>> 8) && isUtf8(entry.fileNameRaw);
+  const flags = entry.generalPurposeBitFlag | (isUnix ? FLAG.utf8 : 0);
+  return getFileNameLowLevel(flags, entry.fileNameRaw, entry.extraFields, true);
 }
 
 async function readItem(
