@@ -1,0 +1,130 @@
+/**
+ * A spec as the engine's words: one pure function, so that a unit test can hold every security field. What the running
+ * container really got is checked again by checks.ts.
+ */
+import type Docker from "dockerode";
+import type { SandboxLabels, SandboxSpec } from "../port.ts";
+import type { Profile } from "../profiles.ts";
+
+export const SUPERVISOR = "/proctor/bin/supervisor";
+export const PROGRAMS = "/proctor/bin";
+
+/** Ids inside: fixed by the image. */
+export const users = { root: 0, agent: 10_001, tests: 10_002 } as const;
+
+/** Silence of the host after which a sandbox ends itself, ms; heartbeats come ten times as often. */
+export const deadManMs = 30_000;
+
+/** How a label is cut: labels are for operators' filters, never for decisions on untrusted values. */
+const LABEL_CHARS_MAX = 200;
+
+export interface Placement {
+  /** container name: how it is found again when `create` was cut off */
+  readonly name: string;
+  /** volume with our own programs, filled from the pristine image: an environment image can't replace them */
+  readonly programsVolume: string;
+  /** network name for `open` */
+  readonly openNetwork: string | undefined;
+  /** empty: the engine's default */
+  readonly runtime: string;
+}
+
+/** @returns the labels that everything of ours carries */
+export function labelsOf(labels: SandboxLabels): Record<string, string> {
+  const cut = (text: string) => text.slice(0, LABEL_CHARS_MAX);
+  return {
+    "proctor.instance": cut(labels.instance),
+    "proctor.batch": cut(labels.batch),
+    "proctor.task": cut(labels.task),
+    "proctor.attempt": `${labels.attempt}`,
+    "proctor.phase": labels.phase,
+  };
+}
+
+/** The engine's create request for `spec` under `profile`. */
+export function containerSpec(
+  spec: SandboxSpec,
+  profile: Profile,
+  placement: Placement,
+): Docker.ContainerCreateOptions {
+  const { resources } = spec;
+  return {
+    name: placement.name,
+    Image: spec.image,
+    Entrypoint: [SUPERVISOR],
+    Cmd: [profile.name, `${deadManMs}`, `${spec.lifetimeMs}`],
+    Env: [],
+    User: "0:0",
+    WorkingDir: "/",
+    Hostname: "sandbox",
+    Labels: labelsOf(spec.labels),
+    // stdin ends when our connection does: a server that crashed leaves no sandbox behind, even before the dead-man time
+    OpenStdin: true,
+    StdinOnce: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: false,
+    StopTimeout: 0,
+    Healthcheck: { Test: ["NONE"] },
+    HostConfig: {
+      AutoRemove: false,
+      RestartPolicy: { Name: "no" },
+      Init: false,
+      Privileged: false,
+      ReadonlyRootfs: profile.readOnlyRoot,
+      CapDrop: ["ALL"],
+      CapAdd: [...profile.capabilities],
+      SecurityOpt: ["no-new-privileges"],
+      IpcMode: profile.ipc,
+      CgroupnsMode: profile.cgroupNamespace,
+      PidMode: "",
+      UTSMode: "",
+      NetworkMode: spec.network === "none" ? "none" : (placement.openNetwork ?? "none"),
+      Memory: resources.memoryBytes,
+      MemorySwap: resources.memoryBytes,
+      NanoCpus: Math.round(resources.cpus * 1e9),
+      PidsLimit: resources.pidsMax,
+      OomScoreAdj: profile.oomScoreAdj,
+      ShmSize: Math.min(profile.shmBytes, resources.memoryBytes),
+      Ulimits: Object.entries(profile.ulimits).map(([Name, value]) => ({ Name, Soft: value, Hard: value })),
+      Tmpfs: tmpfsOf(spec, profile),
+      Mounts: mountsOf(spec, placement),
+      LogConfig: { Type: "none", Config: {} },
+      ...(placement.runtime === "" ? {} : { Runtime: placement.runtime }),
+    } as Docker.HostConfig,
+  };
+}
+
+function tmpfsOf(spec: SandboxSpec, profile: Profile): Record<string, string> {
+  const covered = new Set(spec.mounts.map((mount) => mount.target));
+  const entries = profile.tmpfs
+    .filter(({ path }) => !covered.has(path))
+    .map(({ path, size, mode, exec, inodes }) => {
+      const bytes = size === "disk" ? spec.resources.diskBytes : Math.min(size, spec.resources.diskBytes);
+      const options = ["rw", exec ? "exec" : "noexec", "nosuid", "nodev", `size=${bytes}`, `nr_inodes=${inodes}`];
+      return [path, [...options, `mode=${mode}`].join(",")] as const;
+    });
+  return Object.fromEntries(entries);
+}
+
+function mountsOf(spec: SandboxSpec, placement: Placement): Docker.MountSettings[] {
+  const own: Docker.MountSettings = {
+    Type: "volume",
+    Source: placement.programsVolume,
+    Target: PROGRAMS,
+    ReadOnly: true,
+    VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: "local", Options: {} } },
+  };
+  const asked = spec.mounts.map((mount): Docker.MountSettings => {
+    const common = { Source: mount.source, Target: mount.target, ReadOnly: mount.readOnly };
+    return mount.kind === "hostPath"
+      ? { ...common, Type: "bind", BindOptions: { Propagation: "rprivate" } }
+      : {
+          ...common,
+          Type: "volume",
+          VolumeOptions: { NoCopy: true, Labels: {}, DriverConfig: { Name: "local", Options: {} } },
+        };
+  });
+  return [own, ...asked];
+}

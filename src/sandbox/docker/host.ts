@@ -1,0 +1,302 @@
+/** The sandbox port on a Docker engine. */
+import { randomUUID } from "node:crypto";
+import type { Duplex } from "node:stream";
+import Docker from "dockerode";
+import { type Clock, systemClock } from "../../kernel/clock.ts";
+import { AppError } from "../../kernel/errors.ts";
+import type { EngineInfo, FoundSandbox, KeptImage, Sandbox, SandboxHost, SandboxSpec } from "../port.ts";
+import { loadProfiles, type Profile, type ProfileName } from "../profiles.ts";
+import { checkFacts, checkInspect } from "./checks.ts";
+import { containerSpec, deadManMs } from "./container-spec.ts";
+import { watchDisk } from "./disk-watch.ts";
+import { dockerOptions, endpointName } from "./endpoint.ts";
+import { Engine, isConflict, isNotFound } from "./engine.ts";
+import { found, keptLabels, splitReference } from "./labels.ts";
+import { SupervisorLink } from "./link.ts";
+import { OpenNetwork } from "./network.ts";
+import { Programs } from "./programs.ts";
+import { type ContainerControl, DockerSandbox } from "./sandbox.ts";
+
+export interface DockerHostOptions {
+  /** DOCKER_HOST: unix:///path or tcp://host:port; empty: the engine's usual socket */
+  readonly dockerHost?: string;
+  /** value of `proctor.instance`: what this server may list and remove */
+  readonly instance: string;
+  /** pristine sandbox image, which our own programs are taken from */
+  readonly image: string;
+  /** OCI runtime by name; empty: the engine's default */
+  readonly runtime?: string;
+  readonly clock?: Clock;
+  /** told what a person operating this should know; never awaited */
+  readonly log?: (level: "debug" | "warn", message: string, fields: Readonly<Record<string, unknown>>) => void;
+}
+
+const HELLO_MS = 15_000;
+const REMOVE_TRIES_MS = [0, 200, 1_000, 5_000, 15_000] as const;
+
+/** Makes the host. Nothing is asked of the engine yet: `ping` does that. @throws AppError `invalid_config` */
+export function createDockerHost(options: DockerHostOptions): SandboxHost {
+  return new DockerHost(options);
+}
+
+class DockerHost implements SandboxHost {
+  readonly #engine: Engine;
+  readonly #docker: Docker;
+  readonly #clock: Clock;
+  readonly #runtime: string;
+  readonly #profiles: Readonly<Record<ProfileName, Profile>>;
+  readonly #programs: Programs;
+  readonly #network: OpenNetwork;
+  readonly #log: NonNullable<DockerHostOptions["log"]>;
+
+  constructor(options: DockerHostOptions) {
+    const dockerHost = options.dockerHost ?? "";
+    this.#docker = new Docker(dockerOptions(dockerHost));
+    this.#clock = options.clock ?? systemClock;
+    this.#engine = new Engine(this.#docker, this.#clock, endpointName(dockerHost));
+    this.#runtime = options.runtime ?? "";
+    this.#profiles = loadProfiles();
+    this.#programs = new Programs(this.#engine, options.instance, options.image);
+    this.#network = new OpenNetwork(this.#engine, options.instance);
+    this.#log = options.log ?? (() => {});
+  }
+
+  async open(spec: SandboxSpec, signal?: AbortSignal): Promise<Sandbox> {
+    const profile = this.#profiles[spec.profile];
+    if (!profile.networks.includes(spec.network)) {
+      throw new AppError("internal", `network ${spec.network} does not exist in the ${spec.profile} profile`);
+    }
+    const name = `proctor-${randomUUID()}`;
+    const control = this.#control(name);
+    let link: SupervisorLink | undefined;
+    try {
+      const asked = containerSpec(spec, profile, {
+        name,
+        programsVolume: await this.#programs.volume(signal),
+        openNetwork: spec.network === "open" ? await this.#network.name() : undefined,
+        runtime: this.#runtime,
+      });
+      const what = `opening a sandbox of image ${spec.image}`;
+      const container = await this.#engine.call(
+        "create",
+        what,
+        (abortSignal) => this.#docker.createContainer({ ...asked, abortSignal }),
+        signal,
+      );
+      const socket = await this.#engine.call("attach", what, () => this.#attach(container.id), signal);
+      link = new SupervisorLink(socket, { clock: this.#clock, heartbeatMs: deadManMs / 10, missedMax: 5 });
+      await this.#engine.call("start", what, (abortSignal) => container.start({ abortSignal }), signal);
+      const [facts, info] = await Promise.all([
+        this.#hello(link, signal),
+        this.#engine.call("inspect", what, (abortSignal) => container.inspect({ abortSignal }), signal),
+      ]);
+      const differences = [...checkFacts(facts, spec, profile), ...checkInspect(info, asked)];
+      if (differences.length > 0) {
+        throw new AppError(
+          "sandbox_failed",
+          `${what}: the engine did not give what was asked: ${differences.join("; ")}`,
+        );
+      }
+      const runtime = info.HostConfig.Runtime ?? this.#runtime;
+      const sandbox = new DockerSandbox({
+        id: container.id,
+        spec,
+        profile,
+        runtime,
+        link,
+        control,
+        clock: this.#clock,
+      });
+      if (profile.watchDisk) this.#watch(sandbox, container, link);
+      return sandbox;
+    } catch (error) {
+      link?.fail("the sandbox could not be opened");
+      if (spec.network === "open") this.#network.forget();
+      await control.remove();
+      throw error;
+    }
+  }
+
+  async commit(sandbox: Sandbox, reference: string, labels: Readonly<Record<string, string>>): Promise<KeptImage> {
+    if (sandbox.spec.profile !== "build") {
+      throw new AppError("internal", `a ${sandbox.spec.profile} sandbox is never kept as an image`);
+    }
+    await sandbox.endAll();
+    const query = { container: sandbox.id, ...splitReference(reference), pause: "false" };
+    const config = {
+      Labels: keptLabels(sandbox.spec.labels, labels),
+      Env: [],
+      // an empty entry point would be taken from the container: the supervisor and its arguments
+      Entrypoint: ["/usr/bin/env"],
+      Cmd: ["bash"],
+      User: "0:0",
+      WorkingDir: "/",
+    };
+    await this.#engine.call("commit", `keeping image ${reference}`, (abortSignal) =>
+      this.#docker.getContainer(sandbox.id).commit({ _query: query, _body: config, abortSignal }),
+    );
+    const kept = await this.findImage(reference);
+    if (kept === undefined) throw new AppError("sandbox_failed", `image ${reference} is gone right after it was kept`);
+    return kept;
+  }
+
+  async findImage(reference: string): Promise<KeptImage | undefined> {
+    return this.#unlessMissing(`reading image ${reference}`, async () => {
+      const { Id, Size } = await this.#docker.getImage(reference).inspect();
+      return { id: Id, sizeBytes: Size };
+    });
+  }
+
+  async removeImage(reference: string): Promise<void> {
+    await this.#unlessMissing(`removing image ${reference}`, () =>
+      this.#docker.getImage(reference).remove({ force: true }),
+    );
+  }
+
+  async ensureVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void> {
+    await this.#engine.call("create", `making volume ${name}`, () =>
+      this.#docker.createVolume({ Name: name, Driver: "local", Labels: { ...labels } }),
+    );
+  }
+
+  async hasVolume(name: string): Promise<boolean> {
+    const info = await this.#unlessMissing(`reading volume ${name}`, () => this.#docker.getVolume(name).inspect());
+    return info !== undefined;
+  }
+
+  async removeVolume(name: string): Promise<void> {
+    await this.#unlessMissing(`removing volume ${name}`, () => this.#docker.getVolume(name).remove({ force: true }));
+  }
+
+  async list(instance: string): Promise<readonly FoundSandbox[]> {
+    const infos = await this.#engine.call("list", "listing sandboxes", () =>
+      this.#docker.listContainers({ all: true, filters: { label: [`proctor.instance=${instance}`] } }),
+    );
+    return infos.map(found);
+  }
+
+  async remove(id: string): Promise<void> {
+    const what = `removing container ${id.slice(0, 12)}`;
+    const options = { force: true, v: true };
+    await this.#unlessMissing(what, () =>
+      this.#docker
+        .getContainer(id)
+        .remove(options)
+        .catch((error: unknown) => {
+          // somebody else is removing it: that is what was wanted
+          if (!isConflict(error)) throw error;
+        }),
+    );
+  }
+
+  async ping(signal?: AbortSignal): Promise<EngineInfo> {
+    const info = await this.#engine.call("ping", "asking the engine", () => this.#docker.info(), signal);
+    return {
+      version: info.ServerVersion,
+      storageDriver: info.Driver,
+      cgroupVersion: info.CgroupVersion ?? "1",
+      runtimes: Object.keys(info.Runtimes ?? {}),
+    };
+  }
+
+  /** A connection of its own, upgraded to raw bytes. The request has no body: what follows the headers is stdin. */
+  #attach(id: string): Promise<Duplex> {
+    const request = {
+      path: `/containers/${id}/attach?`,
+      method: "POST",
+      hijack: true,
+      isStream: true,
+      file: Buffer.alloc(0),
+      options: { stream: true, stdin: true, stdout: true, stderr: true },
+      statusCodes: { 200: true, 404: "no such container", 500: "server error" },
+    };
+    return new Promise((resolve, reject) => {
+      this.#docker.modem.dial(request, (error: unknown, stream: unknown) => {
+        if (error === null) resolve(stream as Duplex);
+        else reject(error);
+      });
+    });
+  }
+
+  async #hello(link: SupervisorLink, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
+    const ended = new AbortController();
+    const late = this.#clock.sleep(HELLO_MS, ended.signal).then(
+      () => link.fail(`the supervisor said nothing for ${HELLO_MS} ms`),
+      () => {},
+    );
+    const onAbort = () => link.fail("opening was aborted");
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await link.hello;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      ended.abort();
+      await late;
+    }
+  }
+
+  #control(name: string): ContainerControl {
+    const container = this.#docker.getContainer(name);
+    const quietly = async (what: string, work: () => Promise<unknown>) => {
+      await work().catch((error: unknown) => this.#log("warn", what, { container: name, error }));
+    };
+    return {
+      kill: () =>
+        quietly("killing a container failed", () =>
+          this.#engine.call("kill", "killing a sandbox", (abortSignal) =>
+            container.kill({ signal: "SIGKILL", abortSignal }),
+          ),
+        ),
+      wasOutOfMemory: async () => {
+        let outOfMemory = false;
+        await quietly("a container's end could not be read", async () => {
+          const info = await this.#engine.call("inspect", "reading a sandbox's end", () => container.inspect());
+          outOfMemory = info.State.OOMKilled;
+        });
+        return outOfMemory;
+      },
+      remove: () => this.#removeSurely(name),
+    };
+  }
+
+  async #removeSurely(name: string): Promise<void> {
+    for (const waitMs of REMOVE_TRIES_MS) {
+      await this.#clock.sleep(waitMs);
+      try {
+        return await this.remove(name);
+      } catch (error) {
+        this.#log("warn", "removing a sandbox failed; it is tried again", { container: name, error });
+      }
+    }
+    this.#log("warn", "a sandbox could not be removed; the next start reaps it", { container: name });
+  }
+
+  #watch(sandbox: DockerSandbox, container: Docker.Container, link: SupervisorLink): void {
+    const over = new AbortController();
+    void link.dead.then(() => over.abort());
+    void watchDisk({
+      clock: this.#clock,
+      limitBytes: sandbox.spec.resources.diskBytes,
+      signal: over.signal,
+      onFull: () => sandbox.diskIsFull(),
+      measure: async () => {
+        const info = await this.#engine.call("size", "measuring a sandbox", () =>
+          container.inspect({ size: true } as Docker.ContainerInspectOptions),
+        );
+        return (info as { SizeRw?: number }).SizeRw ?? 0;
+      },
+    });
+  }
+
+  async #unlessMissing<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await this.#engine.call("remove", what, work);
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Our own programs (supervisor, harvest, wipe) for every sandbox, from a volume that is filled from the pristine image.
+ * An environment image was written to by `install` commands as root: were its /proctor/bin used, a hostile package could
+ * bring its own supervisor and say how the tests ended. Mounted read-only over it, ours stays ours.
+ */
+import { randomUUID } from "node:crypto";
+import { PROGRAMS } from "./container-spec.ts";
+import { type Engine, isNotFound } from "./engine.ts";
+
+export class Programs {
+  readonly #engine: Engine;
+  readonly #instance: string;
+  readonly #image: string;
+  #volume: { readonly imageId: string; readonly name: Promise<string> } | undefined;
+
+  constructor(engine: Engine, instance: string, image: string) {
+    this.#engine = engine;
+    this.#instance = instance;
+    this.#image = image;
+  }
+
+  /** @returns the volume's name, made at first use and again when the image changed
+   *  @throws AppError `image_missing` where the pristine image is not on this engine */
+  async volume(signal?: AbortSignal): Promise<string> {
+    const what = `reading image ${this.#image}`;
+    const { Id } = await this.#engine.call(
+      "inspect",
+      what,
+      () => this.#engine.docker.getImage(this.#image).inspect(),
+      signal,
+    );
+    if (this.#volume?.imageId !== Id) {
+      const name = this.#fill(Id);
+      this.#volume = { imageId: Id, name };
+      name.catch(() => {
+        if (this.#volume?.name === name) this.#volume = undefined;
+      });
+    }
+    return this.#volume.name;
+  }
+
+  /** The engine copies an image's folder into a new volume that is mounted over it when a container is created. */
+  async #fill(imageId: string): Promise<string> {
+    const volume = `proctor-programs-${this.#instance}-${imageId.replace("sha256:", "").slice(0, 16)}`;
+    const labels = { "proctor.instance": this.#instance, "proctor.programs": imageId };
+    const { docker } = this.#engine;
+    if (await this.#isFilled(volume)) return volume;
+    await this.#engine.call("create", `making volume ${volume}`, () =>
+      docker.createVolume({ Name: volume, Labels: labels }),
+    );
+    const container = await this.#engine.call("create", `filling volume ${volume}`, (abortSignal) =>
+      docker.createContainer({
+        name: `proctor-programs-${randomUUID()}`,
+        Image: imageId,
+        Entrypoint: [`${PROGRAMS}/supervisor`],
+        Labels: { "proctor.instance": this.#instance },
+        HostConfig: {
+          NetworkMode: "none",
+          Mounts: [{ Type: "volume", Source: volume, Target: PROGRAMS, ReadOnly: false }],
+        },
+        abortSignal,
+      }),
+    );
+    await this.#engine.call("remove", `filling volume ${volume}`, () => container.remove({ force: true }));
+    return volume;
+  }
+
+  /** The name holds the image's id, and a volume is only ever filled whole. */
+  async #isFilled(volume: string): Promise<boolean> {
+    const { docker } = this.#engine;
+    try {
+      await this.#engine.call("inspect", `reading volume ${volume}`, () => docker.getVolume(volume).inspect());
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+}
