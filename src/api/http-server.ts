@@ -65,8 +65,9 @@ const unforeseen = {
 
 function refuseHost(outgoing: ServerResponse): void {
   outgoing.shouldKeepAlive = false;
-  outgoing.writeHead(400, { "Content-Type": "application/json" });
-  outgoing.end(JSON.stringify({ error: "invalid_request", message: "HTTP/1.1 requests need a Host header" }));
+  const body = JSON.stringify({ error: "invalid_request", message: "HTTP/1.1 requests need a Host header" });
+  outgoing.writeHead(400, { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) });
+  outgoing.end(body);
 }
 
 /** What the parser refused, by its code; see llhttp. */

@@ -246,15 +246,22 @@ export function dial(port: number): Promise<Socket> {
   });
 }
 
+/** Resolves when the connection is gone, however it went. */
+export function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve();
+    else socket.once("close", () => resolve());
+  });
+}
+
 /** Sends raw bytes and collects everything until the server closes. */
 export async function rawExchange(port: number, bytes: string | Buffer): Promise<string> {
   const socket = await dial(port);
   const pieces: Buffer[] = [];
   socket.on("data", (piece) => pieces.push(piece));
   socket.on("error", () => {});
-  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
   socket.write(bytes);
-  await closed;
+  await closed(socket);
   return Buffer.concat(pieces).toString("utf8");
 }
 
