@@ -44,8 +44,8 @@ export class Environments {
     const room = this.#room;
     const source = await repoSource(task.repoUrl, room.settings.isAddressAllowed, room.resolveHost);
     if (source.kind === "refused") return refusedClone(source.error);
-    const baseCommit = task.baseCommit ?? (await this.#headOf(source, signal));
-    if (baseCommit === undefined) return refusedClone(`${task.repoUrl} has no default branch that can be read.`);
+    const baseCommit = task.baseCommit ?? (await this.#headOf(task.repo, source, signal));
+    if (baseCommit === undefined) return refusedClone(`${task.repo} has no default branch that can be read.`);
     const key = environmentKey(await baseImageId(room), task, baseCommit);
     await this.#evictions.get(key);
     const lease = this.#lease(key);
@@ -148,11 +148,11 @@ export class Environments {
   }
 
   /** Asks the remote in a sandbox of its own: the host never runs git against a task's URL. */
-  async #headOf(source: RepoSource, signal: AbortSignal): Promise<string | undefined> {
+  async #headOf(repo: string, source: RepoSource, signal: AbortSignal): Promise<string | undefined> {
     await using sandbox = await openBuild(this.#room, { source, signal });
     const trust = await bringTrust(sandbox, this.#room.settings.extraCaFile, signal);
     const { cloneTimeoutMs: timeoutMs } = this.#room.settings;
-    return remoteHead(sandbox, { source, trust, timeoutMs, signal, onOutput: () => {} });
+    return remoteHead(sandbox, { repo, source, trust, timeoutMs, signal, onOutput: () => {} });
   }
 }
 

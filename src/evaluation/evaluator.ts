@@ -85,7 +85,14 @@ async function evaluate(
   }
 
   const judged = await judge(room, { input, environment, agentVolume: agent.volume, reporter, signal });
-  return result(judged.finding, { ...known, ...factsOf(judged), phases: [...obtained.phases, ...judged.phases] });
+  const phases = [...obtained.phases, ...judged.phases];
+  return result(judged.finding, { ...known, ...factsOf(judged), ...(await keepPatch(room, judged)), phases });
+}
+
+/** A patch that was cut for showing is kept whole, so that it can still be applied. */
+async function keepPatch(room: Room, { patch }: Judged): Promise<Pick<TaskResult, "agentPatchDigest">> {
+  if (!patch.text.truncated || patch.whole === undefined) return {};
+  return { agentPatchDigest: await room.blobs.put(patch.whole) };
 }
 
 function factsOf(judged: Judged): Partial<TaskResult> {

@@ -12,11 +12,24 @@ export const places = {
   judges: "/task/judge",
   /** build sandboxes only: the site's certificates; gone before anything is kept */
   trust: "/run/proctor-trust",
+  /** build sandboxes only: the repository that a file:// URL names */
+  served: "/mnt/source",
   /** where the patch is made */
   patch: "/tmp/proctor-patch",
 } as const;
 
-/** Every place that a strict sandbox's user can write to: what is emptied between the agent and the tests. */
-export const writablePlaces: readonly string[] = ["/repo", "/tmp", "/dev/shm", "/var/tmp", "/home", "/run", "/task"];
+/**
+ * Every place that an unprivileged user of a strict sandbox can write to: what is emptied between the agent and the tests.
+ * The profile's tmpfs mounts (a test compares), and what the engine adds for shared memory and message queues.
+ */
+export const writablePlaces: readonly string[] = [
+  "/repo",
+  "/tmp",
+  "/var/tmp",
+  "/home",
+  "/task",
+  "/dev/shm",
+  "/dev/mqueue",
+];
 
 export const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -52,6 +52,8 @@ export interface TaskResult {
   readonly agentOutput: CapturedText;
   readonly testOutput: CapturedText;
   readonly agentPatch: CapturedText;
+  /** blob of the whole patch, byte for byte, where `agentPatch` had to be cut */
+  readonly agentPatchDigest?: string;
   /** limits met and lived through, wishes not honoured, …: one sentence each */
   readonly notes: readonly string[];
   readonly agentExitCode?: number;

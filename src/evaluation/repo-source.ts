@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { AppError } from "../kernel/errors.ts";
 import type { Mount } from "../sandbox/port.ts";
 import type { AddressRule } from "./addresses.ts";
+import { places } from "./places.ts";
 
 export type RepoSource =
   | { readonly kind: "file"; readonly url: string; readonly mount: Mount }
@@ -41,28 +42,10 @@ export async function repoSource(
   return refused(`The repository URL ${show(repoUrl)} must begin with https:// or file:///.`);
 }
 
-/** Folders that are the sandbox's own: a mount over them would change what runs inside. */
-const ownRoots = new Set([
-  "agent",
-  "bin",
-  "boot",
-  "dev",
-  "etc",
-  "lib",
-  "lib32",
-  "lib64",
-  "libx32",
-  "proc",
-  "proctor",
-  "repo",
-  "root",
-  "run",
-  "sbin",
-  "sys",
-  "task",
-  "usr",
-]);
-
+/**
+ * A served repository is mounted at one place of ours, whatever its path: nothing of the sandbox can be covered by it, and
+ * no path of the host is seen inside.
+ */
 function fileSource(url: URL): RepoSource | SourceRefusal {
   const path = decodePath(url.pathname);
   const parts = path?.split("/") ?? [];
@@ -71,22 +54,11 @@ function fileSource(url: URL): RepoSource | SourceRefusal {
     path !== undefined &&
     parts.length >= 3 &&
     parts[0] === "" &&
-    parts.slice(1).every((part) => part !== "" && part !== "." && part !== ".." && !/[\0-\x1f\x7f:,]/.test(part));
-  if (!isPlain) {
-    return refused(
-      `The repository path ${show(url.pathname)} must be absolute and plain, at least two folders deep, without ':' or ','.`,
-    );
-  }
-  if (ownRoots.has(parts[1] ?? "")) {
-    return refused(
-      `The repository path ${show(path)} lies in /${parts[1]}, which is the sandbox's own; serve it from elsewhere, e.g. /srv/git.`,
-    );
-  }
-  return {
-    kind: "file",
-    url: `file://${path}`,
-    mount: { kind: "hostPath", source: path, target: path, readOnly: true },
-  };
+    parts.slice(1).every((part) => part !== "" && part !== "." && part !== ".." && !/[\0-\x1f\x7f]/.test(part));
+  if (!isPlain)
+    return refused(`The repository path ${show(url.pathname)} must be absolute, plain and two folders deep.`);
+  const mount: Mount = { kind: "hostPath", source: path, target: places.served, readOnly: true };
+  return { kind: "file", url: `file://${places.served}`, mount };
 }
 
 async function httpsSource(

@@ -12,13 +12,24 @@ export interface EvaluationSettings {
   readonly outputBytesMax: number;
   readonly floodBytesMax: number;
   readonly resources: SandboxResources;
+  /** of build sandboxes: what install brings lies beside the workspace, and may be larger */
+  readonly buildResources: SandboxResources;
   /** path of a certificate bundle on this machine; empty: none */
   readonly extraCaFile: string;
   readonly isAddressAllowed: AddressRule;
 }
 
+/** A compiler, a browser or a machine-learning package takes several times the room of a workspace. */
+const BUILD_DISK_FACTOR = 8;
+
 /** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS is malformed */
 export function evaluationSettings(config: Config): EvaluationSettings {
+  const resources: SandboxResources = {
+    memoryBytes: config.TASK_MEMORY_MB * 1024 ** 2,
+    cpus: config.TASK_CPUS,
+    pidsMax: config.TASK_PIDS,
+    diskBytes: config.TASK_DISK_MB * 1024 ** 2,
+  };
   return {
     image: config.SANDBOX_IMAGE,
     cloneTimeoutMs: config.CLONE_TIMEOUT_SECS * 1_000,
@@ -27,12 +38,8 @@ export function evaluationSettings(config: Config): EvaluationSettings {
     testTimeoutMs: config.TEST_TIMEOUT_SECS * 1_000,
     outputBytesMax: config.MAX_OUTPUT_BYTES,
     floodBytesMax: config.MAX_FLOOD_BYTES,
-    resources: {
-      memoryBytes: config.TASK_MEMORY_MB * 1024 ** 2,
-      cpus: config.TASK_CPUS,
-      pidsMax: config.TASK_PIDS,
-      diskBytes: config.TASK_DISK_MB * 1024 ** 2,
-    },
+    resources,
+    buildResources: { ...resources, diskBytes: BUILD_DISK_FACTOR * resources.diskBytes },
     extraCaFile: config.EXTRA_CA_FILE,
     isAddressAllowed: addressRule(config.EGRESS_ALLOW_CIDRS),
   };

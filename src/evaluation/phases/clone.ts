@@ -13,6 +13,8 @@ import { gitEnvironment, gitOptions, isRefusal } from "./git-speech.ts";
 
 export interface CloneOrder {
   readonly source: RepoSource;
+  /** what messages call the repository, e.g. `owner/name` */
+  readonly repo: string;
   readonly baseCommit: string;
   readonly trust: TrustEnvironment;
   readonly timeoutMs: number;
@@ -66,7 +68,7 @@ function fetchCommit(sandbox: Sandbox, order: CloneOrder): Promise<CommandResult
 function refusedOrThrow(result: CommandResult, order: CloneOrder): CloneResult {
   const text = result.output.text;
   if (!isRefusal(text)) throw unreachable(result.outcome.kind === "timedOut" ? "out of time" : text);
-  const where = `commit ${order.baseCommit} of ${order.source.url}`;
+  const where = `commit ${order.baseCommit} of ${order.repo}`;
   return { kind: "refused", error: `Could not check out ${where}: ${lastLines(text)}`, fetch: result };
 }
 

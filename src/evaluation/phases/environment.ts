@@ -39,6 +39,7 @@ export async function buildEnvironment(room: Room, order: EnvironmentOrder): Pro
   const cloned = await timed(room, order, "clone", phases, async () => {
     const result = await clone(sandbox, {
       source: order.source,
+      repo: order.task.repo,
       baseCommit: order.baseCommit,
       trust,
       timeoutMs: room.settings.cloneTimeoutMs,
@@ -99,7 +100,7 @@ export async function openBuild(room: Room, order: Pick<EnvironmentOrder, "sourc
     image: settings.image,
     network: "open",
     mounts: order.source.kind === "file" ? [order.source.mount] : [],
-    resources: settings.resources,
+    resources: settings.buildResources,
     lifetimeMs: settings.cloneTimeoutMs + settings.installTimeoutMs + SANDBOX_SLACK_MS,
   };
   return room.host.open(spec, order.signal);

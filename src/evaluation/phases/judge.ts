@@ -79,10 +79,7 @@ interface PlaceForTests extends AsyncDisposable {
 /** The agent's own sandbox, emptied; or a fresh one where something resisted. */
 async function placeForTests(room: Room, order: JudgeOrder, used: Sandbox): Promise<PlaceForTests> {
   const { signal } = order;
-  // The prompt is of the tests' uid; everything else belongs to the agent.
-  const isEmpty =
-    (await emptyPlaces(used, "agent", "tests", signal)) && (await emptyPlaces(used, "tests", "agent", signal));
-  if (isEmpty) return { sandbox: used, notes: [], [Symbol.asyncDispose]: async () => {} };
+  if (await emptyPlaces(used, signal)) return { sandbox: used, notes: [], [Symbol.asyncDispose]: async () => {} };
   room.logger.warn({ task: order.input.task.taskId }, "a sandbox could not be emptied; the tests run in a fresh one");
   await used.close();
   const fresh = await room.host.open(strictSpec(room, order), signal);

@@ -48,7 +48,7 @@ export async function prepareAgent(
       image: room.settings.image,
       network: agent.requirements.length > 0 ? "open" : "none",
       mounts: [{ kind: "volume", source: volume, target: VOLUME_PLACE, readOnly: false }],
-      resources: room.settings.resources,
+      resources: room.settings.buildResources,
       lifetimeMs: room.settings.installTimeoutMs + SANDBOX_SLACK_MS,
     },
     signal,

@@ -14,7 +14,10 @@ const questions: Readonly<Record<string, readonly string[]>> = {
   ruby: ["ruby", "--version"],
 };
 
-/** Asked in the task's own environment, where install may have brought another version. @returns a note for each wish not honoured */
+/**
+ * Asked in the task's own environment, where install may have brought another version; as the agent's uid, so that what a
+ * tool leaves behind goes with what the agent leaves. @returns a note for each wish not honoured
+ */
 export async function unmetWishes(
   sandbox: Sandbox,
   wishes: Readonly<Record<string, string>>,
@@ -27,7 +30,7 @@ export async function unmetWishes(
       notes.push(`Wish not honoured: ${tool} ${wish}; the sandbox knows no such tool.`);
       continue;
     }
-    const step = { name: `ask ${tool} for its version`, argv, user: "tests", env: runtimeEnvironment } as const;
+    const step = { name: `ask ${tool} for its version`, argv, user: "agent", env: runtimeEnvironment } as const;
     const asked = await tryStep(sandbox, { ...step, timeoutMs: 20_000 }, { signal });
     const offered = succeeded(asked.outcome) ? /\d+(\.\d+)*/.exec(asked.output.text)?.[0] : undefined;
     if (offered === undefined) notes.push(`Wish not honoured: ${tool} ${wish}; the environment has none.`);

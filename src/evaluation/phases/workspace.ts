@@ -19,34 +19,22 @@ export async function fillRepo(sandbox: Sandbox, user: SandboxUser, signal: Abor
 }
 
 /**
- * Empties every writable place as the user that owned the files, and looks whether it is empty.
+ * Empties every writable place after the agent: the prompt by the uid that wrote it, everything else by the agent's own,
+ * and then the tests' uid looks whether anything is left, of whomever.
  * @returns false where something is left: the sandbox is then not used for the tests
  */
-export async function emptyPlaces(
-  sandbox: Sandbox,
-  owner: SandboxUser,
-  checker: SandboxUser,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const wiped = await tryStep(
-    sandbox,
-    { name: "empty the workspace", argv: [places.wipe, ...writablePlaces], user: owner },
-    { signal },
-  );
-  if (!succeeded(wiped.outcome)) return false;
-  return (await leftovers(sandbox, owner, checker, signal)) === "";
-}
-
-/** Anything below the writable places that `owner` owns, or that the next user can't look into. */
-async function leftovers(
-  sandbox: Sandbox,
-  owner: SandboxUser,
-  checker: SandboxUser,
-  signal: AbortSignal,
-): Promise<string> {
-  const argv = ["find", ...writablePlaces, "-mindepth", "1", "-user", owner, "-print", "-quit"];
-  const found = await tryStep(sandbox, { name: "look for leftovers", argv, user: checker }, { signal });
-  return succeeded(found.outcome) ? found.output.text : `${found.output.text}?`;
+export async function emptyPlaces(sandbox: Sandbox, signal: AbortSignal): Promise<boolean> {
+  const steps = [
+    { name: "remove the prompt", argv: ["rm", "-f", "--", places.prompt], user: "tests" },
+    { name: "empty the workspace", argv: [places.wipe, ...writablePlaces], user: "agent" },
+  ] as const;
+  for (const step of steps) {
+    const { outcome } = await tryStep(sandbox, step, { signal });
+    if (!succeeded(outcome)) return false;
+  }
+  const argv = ["find", ...writablePlaces, "-mindepth", "1", "-print", "-quit"];
+  const found = await tryStep(sandbox, { name: "look for leftovers", argv, user: "tests" }, { signal });
+  return succeeded(found.outcome) && found.output.totalBytes === 0;
 }
 
 /**
