@@ -80,14 +80,15 @@ export function checkInspect(info: Docker.ContainerInspectInfo, asked: Docker.Co
     "Tmpfs",
   ];
   const differing = names.filter((name) => canonical(got[name]) !== canonical(want[name]));
-  const masked = got["MaskedPaths"];
+  const masked = got.MaskedPaths;
   if (!Array.isArray(masked) || masked.length === 0) differing.push("MaskedPaths");
   return differing.map((name) => `${name} is ${canonical(got[name])}, not ${canonical(want[name])}`);
 }
 
 function canonical(value: unknown): string {
   if (value === null || value === undefined) return "absent";
-  if (Array.isArray(value)) return JSON.stringify([...value].sort());
-  if (typeof value === "object") return JSON.stringify(Object.entries(value).sort());
+  // engines answer "none asked" as null, [] or {}
+  if (Array.isArray(value)) return value.length === 0 ? "absent" : JSON.stringify([...value].sort());
+  if (typeof value === "object") return canonical(Object.entries(value).map((entry) => entry.join("=")));
   return JSON.stringify(value);
 }

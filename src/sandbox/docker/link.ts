@@ -225,7 +225,8 @@ export class SupervisorLink {
     if (running === undefined) throw new ProtocolError(`frame ${type} of command ${id}, which does not run`);
     switch (type) {
       case frameOut.out:
-        return this.#onOut(running, payload);
+        this.#onOut(running, payload);
+        return;
       case frameOut.tail:
         running.tailBytes += payload.length;
         if (running.request.isData || running.tailBytes > running.request.tailBytesMax) {
@@ -238,7 +239,8 @@ export class SupervisorLink {
         if (running.stdin?.grant(payload.readUInt32LE(0)) !== true) throw new ProtocolError("credit for no stdin");
         return;
       case frameOut.exit:
-        return this.#onExit(id, running, decodeExit(payload));
+        this.#onExit(id, running, decodeExit(payload));
+        return;
       default:
         throw new ProtocolError(`unknown frame ${type}`);
     }

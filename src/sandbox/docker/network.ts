@@ -17,7 +17,8 @@ export class OpenNetwork {
 
   /** @returns the network's name, made at first use */
   name(): Promise<string> {
-    const ready = (this.#ready ??= this.#make());
+    const ready = this.#ready ?? this.#make();
+    this.#ready = ready;
     ready.catch(() => {
       if (this.#ready === ready) this.#ready = undefined;
     });
