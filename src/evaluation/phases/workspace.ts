@@ -14,7 +14,9 @@ export function placeBelow(root: string, folder: string): string {
 
 /** Fills the empty /repo from the environment's own copy. */
 export async function fillRepo(sandbox: Sandbox, user: SandboxUser, signal: AbortSignal): Promise<void> {
-  const argv = ["cp", "-a", "--no-preserve=ownership", "--", `${places.base}/.`, `${places.repo}/`];
+  // Entry by entry: /repo itself is a mount of another owner, whose times and mode can't be set.
+  const copy = ["cp", "-a", "--no-preserve=ownership", "-t", places.repo, "--", "{}", "+"];
+  const argv = ["find", places.base, "-mindepth", "1", "-maxdepth", "1", "-exec", ...copy];
   await mustStep(sandbox, { name: "fill the workspace", argv, user }, { signal });
 }
 
