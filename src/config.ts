@@ -139,6 +139,11 @@ export const settings = {
     help: "certificate bundle that clone and install trust besides the image's own",
   },
   SANDBOX_IMAGE: { schema: text(255), fallback: "proctor/sandbox:latest", help: "image that sandboxes start from" },
+  ENVIRONMENTS_MAX: {
+    schema: integer(1, 10_000),
+    fallback: 50,
+    help: "prepared environments kept on the engine; the least recently used go first",
+  },
   SANDBOX_PROFILE: { schema: oneOf(["strict"]), fallback: "strict", help: "profile of agents and tests" },
   SANDBOX_RUNTIME: { schema: text(64), fallback: "", help: "OCI runtime by name; empty: the engine's default" },
   DOCKER_HOST: { schema: text(), fallback: "", help: "engine endpoint; empty: /var/run/docker.sock" },

@@ -23,7 +23,7 @@ export interface MeterSources {
   readonly storeCounts: () => Promise<StoreCounts>;
   /** tasks that wait for a worker */
   readonly queueDepth?: () => number | Promise<number>;
-  readonly sandboxesInUse?: () => number;
+  readonly sandboxesInUse?: () => number | Promise<number>;
   /** validators in the set now; undefined before the first reading */
   readonly validators?: () => number | undefined;
 }

@@ -1,0 +1,84 @@
+/** A real server as its operator runs it: a child process, its own data folder, its own port. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+
+const main = resolve(import.meta.dirname, "../../../src/main.ts");
+const START_LIMIT_MS = 60_000;
+
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  /** every line it logged so far */
+  readonly log: readonly string[];
+  /** resident memory of the server process now, bytes */
+  memoryBytes(): Promise<number>;
+  /** Sends the signal and waits for the end. @returns exit code, or the signal's name */
+  end(signal: NodeJS.Signals): Promise<number | string>;
+}
+
+/** A folder for one test's servers: the data survives a restart of the server, not the test. */
+export async function makeDataDir(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), "proctor-e2e-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Starts `proctor serve` and waits until it says that it listens. */
+export async function startServer(dataDir: string, environment: Record<string, string>): Promise<TestServer> {
+  const child = spawn(process.execPath, [main, "serve"], {
+    env: {
+      PATH: process.env.PATH ?? "",
+      HOME: process.env.HOME ?? "/",
+      HOST: "127.0.0.1",
+      PORT: "0",
+      DATA_DIR: dataDir,
+      WORKSPACE_BASE: join(dataDir, "spool"),
+      DRAIN_TIMEOUT_SECS: "5",
+      ...environment,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log: string[] = [];
+  const url = await listening(child, log);
+  const ended = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    return ended;
+  };
+  return {
+    url,
+    pid: child.pid as number,
+    dataDir,
+    log,
+    memoryBytes: async () => {
+      const status = await readFile(`/proc/${child.pid}/status`, "utf8");
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+    },
+    end,
+    [Symbol.asyncDispose]: async () => void (await end("SIGKILL")),
+  };
+}
+
+function listening(child: ChildProcess, log: string[]): Promise<string> {
+  return new Promise((done, fail) => {
+    const timer = setTimeout(
+      () => fail(new Error(`no server after ${START_LIMIT_MS} ms:\n${log.join("\n")}`)),
+      START_LIMIT_MS,
+    );
+    child.once("exit", (code, signal) => fail(new Error(`server ended with ${code ?? signal}:\n${log.join("\n")}`)));
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream === null) continue;
+      createInterface({ input: stream }).on("line", (line) => {
+        log.push(line);
+        const address = line.startsWith("{") ? (JSON.parse(line) as { msg?: string; address?: string }) : {};
+        if (address.msg !== "listening" || address.address === undefined) return;
+        clearTimeout(timer);
+        done(address.address);
+      });
+    }
+  });
+}
