@@ -2,15 +2,18 @@
 import { AppError } from "../kernel/errors.ts";
 
 const SHOWN_CHARS_MAX = 80;
+const REASON_CHARS_MAX = 500;
+
+/** Everything but printable ASCII (and our ellipsis) escaped. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e…]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
 
 /** Text of an archive made safe to print: JSON-escaped, nothing but printable ASCII, at most 80 characters. */
 export function shown(text: string): string {
   const points = [...text.slice(0, SHOWN_CHARS_MAX + 1)];
   const cut = points.slice(0, SHOWN_CHARS_MAX).join("");
-  const escaped = JSON.stringify(cut).replace(
-    /[^\x20-\x7e]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  const escaped = printable(JSON.stringify(cut));
   return text.length > cut.length ? `${escaped.slice(0, -1)}…"` : escaped;
 }
 
@@ -20,7 +23,7 @@ export function shown(text: string): string {
  */
 export function refusal(reason: string, cause?: unknown): AppError {
   return new AppError("extraction_failed", "Failed to extract archive. Ensure it is a valid zip or tar.gz.", {
-    details: { reason },
+    details: { reason: printable(reason).slice(0, REASON_CHARS_MAX) },
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -47,36 +47,36 @@ const command = v.pipe(
     `has a command above ${limits.commandBytesMax} bytes`,
   ),
 );
+const isMap = (value: unknown): value is object => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Data sets also write a list as JSON text; any other text is one command. */
+function listOf(value: string): readonly unknown[] {
+  if (isNull(value)) return [];
+  if (!value.trimStart().startsWith("[")) return [value];
+  try {
+    const parsed: unknown = JSON.parse(value);
+    return Array.isArray(parsed) ? parsed : [value];
+  } catch {
+    return [value];
+  }
+}
+
 /** A list of commands, or one command; blank ones are left out. */
-const commands = v.optional(
-  v.pipe(
-    v.union(
-      [
-        v.array(command),
-        v.pipe(
-          command,
-          v.transform((one) => (isNull(one) ? [] : [one])),
-        ),
-      ],
-      "must be a list of texts",
-    ),
-    v.maxLength(limits.commandsMax, `must have at most ${limits.commandsMax} commands`),
-    v.transform((list) => list.filter((one) => one.trim() !== "")),
-  ),
+const commandList = v.pipe(
+  v.unknown(),
+  v.transform((value) => (typeof value === "string" ? listOf(value) : value)),
+  v.array(command, "must be a list of texts"),
+  v.maxLength(limits.commandsMax, `must have at most ${limits.commandsMax} commands`),
+  v.transform((list) => list.filter((one) => one.trim() !== "")),
 );
-/** A map; what is written as nothing (`key:`) counts as an empty one. */
+const commands = v.optional(commandList);
+/** A map; what is written as nothing (`key:`) counts as absent. */
 const map = <T extends v.ObjectEntries>(entries: T) =>
   v.optional(
-    v.union(
-      [
-        v.object(entries),
-        v.pipe(
-          v.string(),
-          v.check(isNull),
-          v.transform(() => undefined),
-        ),
-      ],
-      "must be a map",
+    v.pipe(
+      v.unknown(),
+      v.transform((value) => (typeof value === "string" && isNull(value) ? undefined : value)),
+      v.optional(v.pipe(v.custom<object>(isMap, "must be a map"), v.object(entries))),
     ),
   );
 
@@ -88,19 +88,20 @@ const listed = v.array(
   v.object({ path: v.string("must be text"), content: v.string("must be text") }, "must hold {path, content}"),
   "must be a list of {path, content}",
 );
-const testFiles = v.optional(
-  v.union([
-    listed,
-    v.pipe(
-      v.string("must be JSON text"),
-      v.transform((value) => (isNull(value) ? "[]" : value)),
-      v.parseJson(undefined, "must be JSON text"),
-      listed,
-    ),
-  ]),
+const listedAsText = v.pipe(
+  v.string("must be JSON text"),
+  v.transform((value) => (isNull(value) ? "[]" : value)),
+  v.parseJson(undefined, "must be JSON text"),
+  listed,
 );
+const testFiles = v.optional(v.lazy((value) => (Array.isArray(value) ? listed : listedAsText)));
 
-const common = {
+const nestedRepo = v.object({ url: v.optional(v.string("must be text")), base_commit: text(500) });
+const nestedInstall = v.object({ commands, working_dir: short });
+const nestedTests = map({ fail_to_pass: commands, pass_to_pass: commands, working_dir: short });
+const nestedEnvironment = v.fallback(v.object({ language: short, ...tools }), {});
+
+const shape = v.object({
   id: text(2_000),
   task_id: text(2_000),
   prompt: text(limits.promptBytesMax),
@@ -108,32 +109,16 @@ const common = {
   difficulty: short,
   difficulty_score: short,
   patch: text(limits.yamlBytesMax),
-  install_config: map({ install: commands, ...tools }),
-  meta: map({ difficulty: short, test_files: testFiles }),
-};
-
-const shape = v.object({
-  ...common,
-  repo: v.optional(
-    v.union(
-      [v.string(), v.object({ url: v.optional(v.string()), base_commit: text(500) })],
-      "must be text or {url, base_commit}",
-    ),
-  ),
+  repo: v.optional(v.lazy((value) => (isMap(value) ? nestedRepo : v.string("must be text or {url, base_commit}")))),
   base_commit: text(500),
-  install: v.optional(
-    v.union(
-      [v.array(command), command, v.object({ commands, working_dir: short })],
-      "must be a list of texts, or {commands, working_dir}",
-    ),
-  ),
+  install: v.optional(v.lazy((value) => (isMap(value) ? nestedInstall : commandList))),
+  install_config: map({ install: commands, ...tools }),
   fail_to_pass: commands,
   pass_to_pass: commands,
-  tests: v.optional(v.unknown()),
+  tests: nestedTests,
   environment: v.optional(v.unknown()),
+  meta: map({ difficulty: short, test_files: testFiles }),
 });
-const nestedTests = map({ fail_to_pass: commands, pass_to_pass: commands, working_dir: short });
-const nestedEnvironment = v.fallback(v.object({ language: short, ...tools }), {});
 
 export type WorkspaceResult = { readonly workspace: Workspace } | { readonly problem: string };
 
@@ -143,19 +128,17 @@ export function parseWorkspace(value: YamlValue): WorkspaceResult {
   const parsed = v.safeParse(shape, value, { abortEarly: true, abortPipeEarly: true });
   if (!parsed.success) return { problem: issueText(parsed.issues[0]) };
   const y = parsed.output;
-  const tests = v.safeParse(nestedTests, y.tests, { abortEarly: true });
-  if (!tests.success) return { problem: `tests.${issueText(tests.issues[0])}` };
   const repo = typeof y.repo === "object" ? y.repo : { url: y.repo, base_commit: undefined };
-  const install = typeof y.install === "object" && !Array.isArray(y.install) ? y.install : undefined;
+  const install = Array.isArray(y.install) ? { commands: y.install, working_dir: undefined } : y.install;
   const environment = v.parse(nestedEnvironment, y.environment);
   const config = y.install_config;
   return {
     workspace: {
       repo: (repo.url ?? "").trim(),
-      install: install?.commands ?? commandList(y.install) ?? config?.install ?? [],
+      install: nonEmpty(install?.commands) ?? config?.install ?? [],
       toolVersions: versionsOf({ ...environment, ...config }),
-      failToPass: y.fail_to_pass ?? tests.output?.fail_to_pass ?? [],
-      passToPass: y.pass_to_pass ?? tests.output?.pass_to_pass ?? [],
+      failToPass: y.fail_to_pass ?? y.tests?.fail_to_pass ?? [],
+      passToPass: y.pass_to_pass ?? y.tests?.pass_to_pass ?? [],
       listedFiles: y.meta?.test_files ?? [],
       ...present({
         id: y.id ?? y.task_id,
@@ -164,18 +147,15 @@ export function parseWorkspace(value: YamlValue): WorkspaceResult {
         language: y.language ?? environment.language,
         difficulty: y.difficulty ?? y.meta?.difficulty ?? y.difficulty_score,
         installDir: install?.working_dir,
-        testsDir: tests.output?.working_dir,
+        testsDir: y.tests?.working_dir,
         patch: y.patch,
       }),
     },
   };
 }
 
-function commandList(value: unknown): readonly string[] | undefined {
-  if (typeof value === "string") return isNull(value) ? undefined : [value];
-  if (!Array.isArray(value)) return undefined;
-  const list = (value as readonly string[]).filter((one) => one.trim() !== "");
-  return list.length === 0 ? undefined : list;
+function nonEmpty(list: readonly string[] | undefined): readonly string[] | undefined {
+  return list === undefined || list.length === 0 ? undefined : list;
 }
 
 function versionsOf(source: Readonly<Record<string, unknown>>): Record<string, string> {
@@ -194,8 +174,6 @@ function present<T extends Record<string, string | undefined>>(fields: T): { [K 
 }
 
 function issueText(issue: v.BaseIssue<unknown>): string {
-  const nested = issue.path === undefined && issue.issues !== undefined ? issue.issues[0] : undefined;
-  if (nested !== undefined) return issueText(nested);
   const path = issue.path?.map((item) => String(item.key)).join(".") ?? "";
   return `${path}${path === "" ? "" : " "}${issue.message}`.slice(0, 200);
 }

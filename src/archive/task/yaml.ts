@@ -13,9 +13,6 @@ export class YamlProblem extends Error {
   override readonly name = "YamlProblem";
 }
 
-/** product of leading blanks and length of a folded scalar's last line above which folding it takes too long */
-const FOLD_STEPS_MAX = 5_000_000;
-
 /** @returns a map without prototype, or a list or text at the root. @throws YamlProblem */
 export function parseYaml(bytes: Buffer): YamlValue {
   if (bytes.length > limits.yamlBytesMax) {
@@ -51,9 +48,12 @@ function parseTokens(text: string): CST.Token[] {
   const parser = new Parser();
   const tokens: CST.Token[] = [];
   let count = 0;
+  let isText = false;
   for (const source of new Lexer().lex(text)) {
     if (++count > limits.yamlTokensMax) throw new YamlProblem(`has more than ${limits.yamlTokensMax} tokens`);
-    checkToken(source);
+    // The lexer announces plain and block text with a mark of its own; what follows is content, whatever it begins with.
+    if (!isText) checkToken(source);
+    isText = source === CST.SCALAR;
     for (const token of parser.next(source)) tokens.push(token);
     if (parser.stack.length > limits.yamlDepthMax) {
       throw new YamlProblem(`is nested deeper than ${limits.yamlDepthMax} levels`);
@@ -72,14 +72,6 @@ function checkToken(source: string): void {
       throw new YamlProblem("uses a tag; write plain values");
     case "directive-line":
       throw new YamlProblem("uses a directive; remove the line that begins with %");
-    case "scalar":
-    case "single-quoted-scalar": {
-      const lastLine = source.slice(source.lastIndexOf("\n") + 1);
-      const blanks = lastLine.length - lastLine.trimStart().length;
-      if (blanks * lastLine.length > FOLD_STEPS_MAX)
-        throw new YamlProblem("has an over-long run of blanks in a scalar");
-      return;
-    }
     default:
       return;
   }
