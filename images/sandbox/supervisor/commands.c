@@ -1,6 +1,6 @@
-/* The table of running commands: their pipes, their output, their end. */
+/* The table of running commands: how they start and how they end. */
 #define _GNU_SOURCE
-#include "supervisor.h"
+#include "command.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,42 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Who reaches a state: FREE→RUNNING by RUN; RUNNING→DRAINING when the main process was reaped, or never came to be;
- * DRAINING→TELLING when its pipes gave what they held; TELLING→FREE when the host was told. */
-enum state { FREE, RUNNING, DRAINING, TELLING };
-
-struct stream {
-    int fd;              /* -1: ended */
-    uint64_t total;
-    uint64_t head_left;  /* RUN_DATA only; else the command's */
-    size_t drained;      /* since the main process ended */
-    bool dry;            /* the last read found nothing */
-};
-
-struct command {
-    enum state state;
-    uint32_t id;
-    pid_t pid;
-    uint8_t flags;       /* of run_head */
-    struct stream streams[2];
-    uint64_t head_left;
-    uint64_t flood_max;
-    uint8_t *tail;
-    size_t tail_max;
-    uint64_t tail_total; /* bytes ever put there */
-    uint64_t tail_told;
-    int in;
-    uint8_t *in_bytes;   /* STDIN_WINDOW long, filled from in_start */
-    size_t in_start, in_length, in_granted;
-    bool in_ended;
-    int report;          /* where the child says that it could not start */
-    struct exit_body end;
-    uint64_t started_us, ended_us, oom_before;
-};
 
 static struct command table[COMMANDS_MAX];
 
@@ -63,13 +31,6 @@ static struct command *find(uint32_t id)
         if (table[i].state != FREE && table[i].id == id)
             return &table[i];
     return NULL;
-}
-
-static void shut(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
 }
 
 /* ---- starting ---- */
@@ -125,14 +86,21 @@ static void not_started(struct command *c, enum stage stage, int error)
     c->end.code = error;
 }
 
-/* Four pipes: stdin, stdout, stderr, and one that only speaks when the child could not become what was asked. */
-static bool make_pipes(int pipes[4][2])
+/* Four pipes: stdin, stdout, stderr, and one that only speaks when the child could not become what was asked. They are
+ * made in the name of the command's user, or `> /dev/stderr` would be refused: that opens the pipe a second time. */
+static bool make_pipes(int pipes[4][2], uid_t uid, gid_t gid)
 {
+    bool made = true;
     memset(pipes, -1, sizeof(int[4][2]));
-    for (int i = 0; i < 4; i++)
-        if (pipe2(pipes[i], O_CLOEXEC) != 0)
-            return false;
-    return true;
+    setfsgid(gid);
+    setfsuid(uid);
+    for (int i = 0; i < 4 && made; i++)
+        made = pipe2(pipes[i], O_CLOEXEC) == 0;
+    const int error = errno;
+    setfsuid(0);
+    setfsgid(0);
+    errno = error;
+    return made;
 }
 
 static int keep(int ours, int theirs)
@@ -146,7 +114,7 @@ static void launch(struct command *c, const struct spec *spec)
 {
     int pipes[4][2];
     c->in = c->streams[0].fd = c->streams[1].fd = c->report = -1;
-    bool piped = make_pipes(pipes);
+    const bool piped = make_pipes(pipes, spec->head.uid, spec->head.gid);
     pid_t pid = piped ? fork() : -1;
     if (pid == 0) {
         /* 0 and 1 are our line to the host; the child's own ends are above them, and dup2 replaces both */
@@ -155,7 +123,7 @@ static void launch(struct command *c, const struct spec *spec)
     if (pid < 0) {
         not_started(c, piped ? STAGE_FORK : STAGE_PIPES, errno);
         for (int i = 0; i < 8; i++)
-            shut(&pipes[i / 2][i % 2]);
+            command_shut(&pipes[i / 2][i % 2]);
         c->state = DRAINING;
         c->ended_us = now_us();
         return;
@@ -197,7 +165,7 @@ void commands_run(uint32_t id, uint8_t *payload, size_t length)
     c->started_us = now_us();
     launch(c, &spec);
     if (c->in_ended)
-        shut(&c->in);
+        command_shut(&c->in);
 }
 
 /* ---- stdin ---- */
@@ -226,99 +194,29 @@ void commands_stdin_end(uint32_t id)
     c->in_ended = true;
 }
 
-/* Writes what is there, grants what became free. A reader that is gone swallows the rest, so that the host can finish. */
-static void feed(struct command *c)
-{
-    while (c->in_length > 0) {
-        size_t run = STDIN_WINDOW - c->in_start < c->in_length ? STDIN_WINDOW - c->in_start : c->in_length;
-        ssize_t put = c->in < 0 ? (ssize_t)run : write(c->in, c->in_bytes + c->in_start, run);
-        if (put < 0) {
-            if (errno == EAGAIN || errno == EINTR)
-                break;
-            shut(&c->in);
-            continue;
-        }
-        c->in_start = (c->in_start + (size_t)put) % STDIN_WINDOW;
-        c->in_length -= (size_t)put;
-        c->in_granted += (size_t)put;
-    }
-    if (c->in_ended && c->in_length == 0)
-        shut(&c->in);
-    uint32_t grant = (uint32_t)c->in_granted;
-    if (!c->in_ended && grant >= STDIN_WINDOW / 4 && host_send(CREDIT, c->id, &grant, sizeof grant, NULL, 0))
-        c->in_granted = 0;
-}
-
-/* ---- output ---- */
-
-static void keep_tail(struct command *c, const uint8_t *bytes, size_t length)
-{
-    if (c->tail_max == 0)
-        return;
-    if (length > c->tail_max) {
-        c->tail_total += length - c->tail_max;
-        bytes += length - c->tail_max;
-        length = c->tail_max;
-    }
-    size_t end = (size_t)(c->tail_total % c->tail_max);
-    size_t first = c->tail_max - end < length ? c->tail_max - end : length;
-    memcpy(c->tail + end, bytes, first);
-    memcpy(c->tail, bytes + first, length - first);
-    c->tail_total += length;
-}
-
-static uint64_t *head_left(struct command *c, int which)
-{
-    return (c->flags & RUN_DATA) != 0 ? &c->streams[which].head_left : &c->head_left;
-}
-
-/* Whether reading this stream now can't lose anything: the head is full, or the host's buffer has room. */
-static bool may_read(struct command *c, int which)
-{
-    return c->streams[which].fd >= 0 && (*head_left(c, which) == 0 || host_room() >= OUT_CHUNK);
-}
-
-static void take(struct command *c, int which)
-{
-    static uint8_t bytes[1 << 16];
-    struct stream *s = &c->streams[which];
-    uint64_t *left = head_left(c, which);
-    ssize_t got = read(s->fd, bytes, *left > 0 ? OUT_CHUNK - 1 : sizeof bytes);
-    s->dry = got < 0 && (errno == EAGAIN || errno == EINTR);
-    if (s->dry)
-        return;
-    if (got <= 0) {
-        shut(&s->fd);
-        return;
-    }
-    size_t length = (size_t)got;
-    size_t live = *left < length ? (size_t)*left : length;
-    if (live > 0) {
-        uint8_t name = (uint8_t)(which + 1);
-        if (!host_send(OUT, c->id, &name, 1, bytes, live))
-            gone(GONE_FAULT, "room was promised");
-        *left -= live;
-    }
-    keep_tail(c, bytes + live, length - live);
-    s->total += length;
-    if (c->state == DRAINING)
-        s->drained += length;
-}
-
 /* ---- ending ---- */
 
-/* Without a cgroup of its own a command is told from others by its session; alone, everything inside is its. */
-static void kill_session(pid_t session)
+/* @returns how many living processes of the session were found and killed */
+static unsigned kill_session_once(pid_t session)
 {
+    unsigned found = 0;
     DIR *proc = opendir("/proc");
     for (struct dirent *entry; proc != NULL && (entry = readdir(proc)) != NULL;) {
         pid_t pid = (pid_t)atoi(entry->d_name);
-        if (pid > 1 && getsid(pid) == session)
-            kill(pid, SIGKILL);
+        if (pid > 1 && getsid(pid) == session && kill(pid, SIGKILL) == 0)
+            found++;
     }
     if (proc != NULL)
         closedir(proc);
-    kill(-session, SIGKILL);
+    return found;
+}
+
+/* Without a cgroup of its own a command is told from others by its session; alone, everything inside is its. What forks
+ * while we look is found on the next pass; the dead still count until they are reaped, so passes are bounded. */
+static void kill_session(pid_t session)
+{
+    for (int pass = 0; pass < 20 && kill_session_once(session) > 0; pass++)
+        ;
 }
 
 static void kill_command(struct command *c)
@@ -373,73 +271,30 @@ void commands_reaped(pid_t pid, int status, const struct rusage *usage)
         struct failure failure;
         if (read(c->report, &failure, sizeof failure) == sizeof failure)
             not_started(c, (enum stage)failure.stage, failure.error);
-        shut(&c->report);
+        command_shut(&c->report);
         return;
     }
     if (only != NULL && commands_count() == 1)
         account(only, usage); /* an orphan: adopted by us, so nobody else can count what it used */
 }
 
-static bool drained(const struct command *c)
-{
-    const bool late = now_us() >= c->ended_us + DRAIN_MS * 1000u;
-    for (int i = 0; i < 2; i++) {
-        const struct stream *s = &c->streams[i];
-        if (s->fd >= 0 && !(late && s->dry) && s->drained < DRAIN_BYTES)
-            return false;
-    }
-    return true;
-}
-
-/* The tail in order, then the end. What does not fit now is told on a later turn. */
-static void tell(struct command *c)
-{
-    uint64_t first = c->tail_total > c->tail_max ? c->tail_total - c->tail_max : 0;
-    if (c->tail_told < first)
-        c->tail_told = first;
-    while (c->tail_told < c->tail_total) {
-        size_t at = (size_t)(c->tail_told % c->tail_max);
-        size_t run = c->tail_max - at;
-        if (run > c->tail_total - c->tail_told)
-            run = (size_t)(c->tail_total - c->tail_told);
-        if (run > OUT_CHUNK)
-            run = OUT_CHUNK;
-        if (run > host_room() || !host_send(TAIL, c->id, c->tail + at, run, NULL, 0))
-            return;
-        c->tail_told += run;
-    }
-    c->end.stdout_total = c->streams[0].total;
-    c->end.stderr_total = c->streams[1].total;
-    c->end.wall_us = c->ended_us - c->started_us;
-    c->end.oom_kills = (uint32_t)(facts_oom_kills() - c->oom_before);
-    if (!host_send(EXIT, c->id, &c->end, sizeof c->end, NULL, 0))
-        return;
-    if (c->tail != NULL)
-        munmap(c->tail, c->tail_max);
-    if (c->in_bytes != NULL)
-        munmap(c->in_bytes, STDIN_WINDOW);
-    c->state = FREE;
-}
-
 static void work(struct command *c)
 {
-    feed(c);
-    for (int i = 0; i < 2; i++)
-        if (may_read(c, i))
-            take(c, i);
+    command_feed(c);
+    command_read(c);
     if (c->streams[0].total + c->streams[1].total > c->flood_max && (c->end.flags & EXIT_FLOODED) == 0 &&
         c->state == RUNNING) {
         c->end.flags |= EXIT_FLOODED;
         kill_command(c);
     }
-    if (c->state == DRAINING && drained(c)) {
-        shut(&c->in);
-        shut(&c->streams[0].fd);
-        shut(&c->streams[1].fd);
+    if (c->state == DRAINING && command_drained(c)) {
+        command_shut(&c->in);
+        command_shut(&c->streams[0].fd);
+        command_shut(&c->streams[1].fd);
         c->state = TELLING;
     }
     if (c->state == TELLING)
-        tell(c);
+        command_tell(c);
 }
 
 void commands_work(void)
@@ -469,7 +324,7 @@ size_t commands_poll(struct pollfd *fds)
         if (c->in >= 0 && c->in_length > 0)
             fds[count++] = (struct pollfd){.fd = c->in, .events = POLLOUT};
         for (int which = 0; which < 2; which++)
-            if (may_read(c, which))
+            if (command_may_read(c, which))
                 fds[count++] = (struct pollfd){.fd = c->streams[which].fd, .events = POLLIN};
     }
     return count;
