@@ -125,6 +125,7 @@ async function pump(
     }
   };
   const onDrain = () => {
+    if (body.readableEnded) return;
     options.onPause(false);
     body.resume();
   };
@@ -133,7 +134,10 @@ async function pump(
   form.on("drain", onDrain);
   form.on("finish", resolve);
   form.on("error", (error) => reject(uploadFailed("the multipart form is malformed or cut off", error)));
-  const onEnd = () => void form.end();
+  const onEnd = () => {
+    options.onPause(true); // all has come; what is waited for now is the disk
+    form.end();
+  };
   body.on("end", onEnd).on("error", cut).on("close", onClose);
   signal.addEventListener("abort", onAbort, { once: true });
   try {
