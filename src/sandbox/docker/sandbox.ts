@@ -159,8 +159,9 @@ export class DockerSandbox implements Sandbox {
     sink: CommandSink,
   ): Promise<Ended> {
     const { link, clock } = this.#parts;
-    options.signal?.throwIfAborted();
     await link.isEnding;
+    // after the last wait before the listener stands: a signal that aborted earlier fires no event any more
+    options.signal?.throwIfAborted();
     const request = this.#request(command, caps, options.stdin !== undefined);
     const startedMs = clock.monotonicMs();
     const { id, end } = start(link, request, sink, options.stdin);
