@@ -13,7 +13,9 @@ export async function runProgram(commands: readonly Command[], argv: readonly st
     .addHelpText("after", `\nExit codes:\n${exitCodeLines()}`);
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().showHelpAfterError(`(see "${command === program ? "" : "proctor "}${command.name()} --help")`);
+    command
+      .exitOverride()
+      .showHelpAfterError(`(see "${command === program ? "" : "proctor "}${command.name()} --help")`);
   }
   try {
     await program.parseAsync([...argv], { from: "user" });

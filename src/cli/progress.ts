@@ -6,6 +6,7 @@ import { harmlessLine, type Terminal } from "./terminal.ts";
 
 const REDRAW_MS = 120;
 const FRAMES = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+const LAST_LINE_CHARS_MAX = 200;
 /** rows that are drawn over at most; the others are counted in one line */
 const ROWS_MAX = 20;
 
@@ -68,7 +69,9 @@ export function advance(view: BatchView, event: LiveEvent, nowMs: number): Batch
       const lines = text(data.text, "")
         .split("\n")
         .filter((line) => line.trim() !== "");
-      return lines.length === 0 ? view : withTask(view, event.task_id, { lastLine: lines.at(-1) ?? "" });
+      return lines.length === 0
+        ? view
+        : withTask(view, event.task_id, { lastLine: harmlessLine(lines.at(-1) ?? "", LAST_LINE_CHARS_MAX) });
     }
     case "task_complete":
       return withTask(view, event.task_id, {

@@ -1,4 +1,5 @@
 /** A lock between processes of one checkout: a file that names its holder; that of a process that is gone is taken over. */
+import { randomUUID } from "node:crypto";
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { CliError } from "../cli/errors.ts";
@@ -12,7 +13,7 @@ export async function withLock<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   mkdirSync(dirname(file), { recursive: true });
-  const own = `${file}.${process.pid}`;
+  const own = `${file}.${randomUUID()}`;
   writeFileSync(own, String(process.pid));
   const deadline = systemClock.monotonicMs() + waitMs;
   try {

@@ -27,9 +27,9 @@ export async function* follow(
   for (;;) {
     try {
       for await (const message of connect(server, batchId, lastId, signal)) {
-        awaySinceMs = clock.monotonicMs();
         lastId = message.id === "" ? lastId : message.id;
         const event = v.parse(eventWire, JSON.parse(message.data));
+        awaySinceMs = clock.monotonicMs(); // only what is understood counts as a sign of life
         const isSnapshot = event.event === "snapshot";
         if (event.event === "stream_closed") {
           if (event.data.reason !== "server_closing") return;
