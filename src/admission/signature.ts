@@ -38,13 +38,13 @@ export function isWellFormed(signature: Uint8Array): boolean {
 export function verifySignature(message: string, signature: Uint8Array, publicKey: PublicKeyHex): boolean {
   if (!isWellFormed(signature)) return false;
   const key = Buffer.from(publicKey, "hex");
-  return verifies(message, signature, key) || verifies(`<Bytes>${message}</Bytes>`, signature, key);
-}
-
-function verifies(message: string, signature: Uint8Array, key: Uint8Array): boolean {
   try {
-    // Bytes, never the text itself: the library reads a string that begins with 0x as hex.
-    return sr25519Verify(new TextEncoder().encode(message), signature, key);
+    // Bytes, never the text itself: the library reads a string that begins with 0x as hex. A throw means that the
+    // bytes are no signature of anything, so the second form is not tried.
+    return (
+      sr25519Verify(new TextEncoder().encode(message), signature, key) ||
+      sr25519Verify(new TextEncoder().encode(`<Bytes>${message}</Bytes>`), signature, key)
+    );
   } catch {
     return false;
   }
