@@ -14,6 +14,7 @@ import { systemClock } from "../kernel/clock.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { Digest } from "../kernel/ids.ts";
 import { limits } from "../kernel/limits.ts";
+import { entrySegments } from "./entry-path.ts";
 import { readSubmission } from "./read-submission.ts";
 import { shown } from "./refusal.ts";
 import type { Submission } from "./submission.ts";
@@ -125,6 +126,7 @@ async function walk(folder: string, path: string, files: SourceFile[], depth: nu
     return;
   }
   if (!stats.isFile()) throw refuse("is neither a file nor a folder");
+  entrySegments(path); // adm-zip would mend some names silently
   files.push({ path, executable: (stats.mode & 0o111) !== 0 });
   if (files.length > limits.archiveEntriesMax)
     throw refuse(`is one file too many: at most ${limits.archiveEntriesMax} fit`);
