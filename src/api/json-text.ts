@@ -9,8 +9,7 @@ import { StringDecoder } from "node:string_decoder";
  */
 export async function* jsonTextPieces(source: Readable, pieceBytes: number): AsyncGenerator<string> {
   const decoder = new StringDecoder("utf8");
-  for await (const chunk of source) {
-    const bytes = Buffer.from(chunk as Uint8Array);
+  for await (const bytes of source as AsyncIterable<Buffer>) {
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       yield escapeText(decoder.write(bytes.subarray(at, at + pieceBytes)));
     }

@@ -14,8 +14,8 @@ beforeAll(async () => {
     bounds: { headersTimeoutMs: 400, connectionCheckMs: 100, readinessMs: 100, readinessCacheMs: 0 },
     readiness: { store: () => ready() },
   });
-});
-afterAll(() => kit[Symbol.asyncDispose]());
+}, 60_000);
+afterAll(() => kit[Symbol.asyncDispose](), 60_000);
 
 describe("H02: malformed requests are 4xx in JSON", () => {
   const requests = [
@@ -108,7 +108,10 @@ describe("who may read", () => {
   });
 
   it("?token= counts on live progress alone", async () => {
-    await using locked = await openKit({ environment: { READ_AUTH: "required", READ_TOKEN: "reader-token-1" } });
+    await using locked = await openKit({
+      beside: kit,
+      environment: { READ_AUTH: "required", READ_TOKEN: "reader-token-1" },
+    });
     const open = ["/health", "/ready"];
     const gated = [
       "/status",
@@ -133,7 +136,10 @@ describe("who may read", () => {
     ["summary", 1, ""],
     ["none", 0, undefined],
   ])("PUBLIC_OUTPUTS=%s withholds texts from strangers, not from readers", async (mode, count, output) => {
-    await using kept = await openKit({ environment: { READ_TOKEN: "reader-token-1", PUBLIC_OUTPUTS: mode } });
+    await using kept = await openKit({
+      beside: kit,
+      environment: { READ_TOKEN: "reader-token-1", PUBLIC_OUTPUTS: mode },
+    });
     const id = await kept.addBatch({});
     const result = { tests: [{ name: "t", passed: true, output: "hidden", exitCode: 0 }] };
     await kept.addTask(id, {
@@ -192,6 +198,7 @@ describe("closing", () => {
     const entered = deferred();
     const release = deferred();
     await using closing = await openKit({
+      beside: kit,
       submit: async () => {
         entered.resolve();
         await release.promise;

@@ -10,6 +10,7 @@ import { createApi, type Listening } from "../../src/api/server.ts";
 import { loadConfig } from "../../src/config.ts";
 import type { NewEvent } from "../../src/journal/events.ts";
 import { createJournal } from "../../src/journal/journal.ts";
+import type { Journal } from "../../src/journal/port.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { AppError, type ErrorCode } from "../../src/kernel/errors.ts";
 import type { BatchId, Digest, Hotkey, PublicKeyHex } from "../../src/kernel/ids.ts";
@@ -28,6 +29,10 @@ export interface KitOptions {
   readonly submit?: Submit;
   readonly bounds?: ApiDeps["bounds"];
   readonly readiness?: ApiDeps["readiness"];
+  /** instead of the real one */
+  readonly journal?: Partial<Journal>;
+  /** share its store, journal and blobs: the embedded store takes a second to open */
+  readonly beside?: Kit;
 }
 
 export interface Kit extends AsyncDisposable {
@@ -118,10 +123,8 @@ const validators: ValidatorSet = {
 };
 
 export async function openKit(options: KitOptions = {}): Promise<Kit> {
-  const folder = await mkdtemp(join(tmpdir(), "proctor-api-"));
-  const store = await openStore();
-  const journal = createJournal({ store, clock: systemClock, pollMs: 200 });
-  const blobs = await openBlobs(folder);
+  await using parts = new AsyncDisposableStack();
+  const { store, journal, blobs } = options.beside?.deps ?? (await openParts(parts));
   const logLines: string[] = [];
   const heads: SignedHead[] = [];
   const gate = options.gate ?? headerGate;
@@ -137,7 +140,7 @@ export async function openKit(options: KitOptions = {}): Promise<Kit> {
     submit: options.submit ?? readingSubmit,
     validators,
     store,
-    journal,
+    journal: { ...journal, ...options.journal },
     blobs,
     instance: {
       audience: "5Server",
@@ -152,11 +155,8 @@ export async function openKit(options: KitOptions = {}): Promise<Kit> {
     meters: createMeters({ storeCounts: () => batchCounts(store.db) }),
     ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
   };
-  await store.db
-    .insertInto("archives")
-    .values({ digest: digestA, size_bytes: 1, task_count: 1, submission_blob: digestA, created_at: new Date() })
-    .execute();
   const listening = await createApi(deps).listen("127.0.0.1", 0);
+  const kept = parts.move();
   return {
     deps,
     listening,
@@ -176,11 +176,23 @@ export async function openKit(options: KitOptions = {}): Promise<Kit> {
       }),
     async [Symbol.asyncDispose]() {
       await listening.close(0);
-      await journal.close();
-      await store.close();
-      await rm(folder, { recursive: true, force: true });
+      await kept.disposeAsync();
     },
   };
+}
+
+async function openParts(parts: AsyncDisposableStack): Promise<Pick<ApiDeps, "store" | "journal" | "blobs">> {
+  const folder = await mkdtemp(join(tmpdir(), "proctor-api-"));
+  parts.defer(() => rm(folder, { recursive: true, force: true }));
+  const store = await openStore();
+  parts.defer(() => store.close());
+  await store.db
+    .insertInto("archives")
+    .values({ digest: digestA, size_bytes: 1, task_count: 1, submission_blob: digestA, created_at: new Date() })
+    .execute();
+  const journal = createJournal({ store, clock: systemClock, pollMs: 200 });
+  parts.defer(() => journal.close());
+  return { store, journal, blobs: await openBlobs(folder) };
 }
 
 async function addBatch({ store }: ApiDeps, batch: Partial<NewBatch>): Promise<BatchId> {

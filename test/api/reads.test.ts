@@ -49,8 +49,8 @@ beforeAll(async () => {
     texts: { test: Buffer.from([0x61, 0xff, 0x00, 0x1b, 0x5b]), agent: "😀", patch: "diff\n" },
   });
   await kit.addTask(running, { taskId: "a", ordinal: 0, status: "running_agent" });
-});
-afterAll(() => kit[Symbol.asyncDispose]());
+}, 60_000);
+afterAll(() => kit[Symbol.asyncDispose](), 60_000);
 
 describe("about the server", () => {
   const routes = [

@@ -30,8 +30,8 @@ beforeAll(async () => {
     environment: { MAX_ARCHIVE_BYTES: "1000", MAX_CONCURRENT_TASKS: "8" },
     bounds: { lingerMs: 300, lingerBytesMax: 256 * 1024 },
   });
-});
-afterAll(() => kit[Symbol.asyncDispose]());
+}, 60_000);
+afterAll(() => kit[Symbol.asyncDispose](), 60_000);
 afterEach(() => {
   submit = readingSubmit;
   authenticate = headerGate.authenticate;
