@@ -5,7 +5,7 @@
  * out with a note. What is kept is plain regular files and links, with no path below another path that is not a folder.
  *
  * The format is told in images/sandbox/supervisor/harvest.c: kind byte, u32 LE path length, path, u64 LE content length,
- * content. Kinds: F regular · X executable · L symbolic link (content: target) · D deleted · S skipped (content: a code) ·
+ * content. Kinds: F regular · X executable · L symbolic link (content: target) · D deleted · S skipped (content: why, in words) ·
  * E end (content: three u64 totals and a byte that says whether a limit was reached).
  */
 import { checkPath, decodeUtf8, parentsOf } from "./change-path.ts";
@@ -35,7 +35,6 @@ export interface ChangeBounds {
 }
 
 const LINK_TARGET_BYTES_MAX = 4_096;
-const NOTES_MAX = 20;
 
 /** @returns the change set; never throws, whatever the bytes are */
 export function parseChangeSet(bytes: Buffer, bounds: ChangeBounds): ChangeSet {
@@ -43,16 +42,13 @@ export function parseChangeSet(bytes: Buffer, bounds: ChangeBounds): ChangeSet {
   let at = 0;
   while (at < bytes.length) {
     const record = readRecord(bytes, at);
-    if (record === undefined) {
-      reading.note("The harvest broke off in the middle of a record; what came before it counts.");
-      return reading.finish();
-    }
+    if (record === undefined)
+      return reading.finish("The harvest broke off in the middle of a record; what came counts.");
     at = record.end;
-    if (record.kind === "E") return reading.finish(record.content);
+    if (record.kind === "E") return reading.finish(endNote(record.content));
     reading.add(record);
   }
-  reading.note("The harvest has no end record; what came counts.");
-  return reading.finish();
+  return reading.finish("The harvest has no end record; what came counts.");
 }
 
 interface HarvestRecord {
@@ -85,8 +81,8 @@ class Reading {
   readonly #bounds: ChangeBounds;
   readonly #files = new Map<string, ChangedFile>();
   readonly #deleted = new Set<string>();
-  readonly #notes: string[] = [];
-  #omittedNotesCount = 0;
+  /** by reason: how many were left out, and the first of them */
+  readonly #omissions = new Map<string, { count: number; readonly first: string }>();
   #bytes = 0;
 
   constructor(bounds: ChangeBounds) {
@@ -96,7 +92,7 @@ class Reading {
   /** Takes a record in, or notes why not. */
   add(record: HarvestRecord): void {
     const why = record.kind === "S" ? showReason(record.content) : this.#take(record);
-    if (why !== undefined) this.note(`${showPath(record.path)} was left out: ${why}.`);
+    if (why !== undefined) this.#omit(showPath(record.path), why);
   }
 
   /** @returns why the record is left out; undefined where it was taken, or is not worth a note */
@@ -104,12 +100,11 @@ class Reading {
     const checked = checkPath(record.path);
     if (checked.kind === "refused") return checked.quiet === true ? undefined : `its path ${checked.why}`;
     const { path } = checked;
-    if (this.#files.has(path) || this.#deleted.has(path)) return "it came twice; the first counts";
+    if (this.#files.has(path) || this.#deleted.has(path)) return "it came twice; the first of them counts";
     if (record.kind === "D") return this.#takeDeletion(path);
     const kind = fileKinds[record.kind];
     if (kind === undefined) return "it is of an unknown kind";
     if (kind === "link" && !isLinkTarget(record.content)) return "its link target is empty, too long or not UTF-8";
-    if (this.#files.size >= this.#bounds.filesMax) return `more than ${this.#bounds.filesMax} files changed`;
     if (this.#bytes + record.content.length > this.#bounds.bytesMax) {
       return `the change is larger than ${this.#bounds.bytesMax} bytes`;
     }
@@ -124,26 +119,41 @@ class Reading {
     return undefined;
   }
 
-  note(text: string): void {
-    if (this.#notes.length < NOTES_MAX) this.#notes.push(text);
-    else this.#omittedNotesCount += 1;
+  #omit(first: string, why: string): void {
+    const omission = this.#omissions.get(why);
+    if (omission === undefined) this.#omissions.set(why, { count: 1, first });
+    else omission.count += 1;
   }
 
-  /** @param end content of the end record */
-  finish(end?: Buffer): ChangeSet {
-    if (end !== undefined && end.at(24) === 1) {
-      this.note("The change reached a limit of the harvest (files or bytes); what lies beyond it does not count.");
-    }
+  finish(note?: string): ChangeSet {
     const files: ChangedFile[] = [];
-    for (const file of this.#files.values()) {
-      const above = parentsOf(file.path).find((parent) => this.#files.has(parent));
-      if (above === undefined) files.push(file);
-      else this.note(`${showPath(Buffer.from(file.path))} was left out: ${showPath(Buffer.from(above))} is no folder.`);
+    for (const file of [...this.#files.values()].sort(shallowFirst)) {
+      const hasPlace = parentsOf(file.path).every((parent) => !this.#files.has(parent));
+      if (hasPlace && files.length < this.#bounds.filesMax) files.push(file);
+      else {
+        const why = hasPlace ? `more than ${this.#bounds.filesMax} files changed` : "what lies above is no folder";
+        this.#omit(showPath(Buffer.from(file.path)), why);
+      }
     }
     files.sort((a, b) => (a.path < b.path ? -1 : 1));
-    if (this.#omittedNotesCount > 0) this.#notes.push(`${this.#omittedNotesCount} more of this kind.`);
-    return { files, deleted: [...this.#deleted].sort(), notes: this.#notes };
+    const notes = [...this.#omissions].map(([why, { count, first }]) =>
+      count === 1
+        ? `Left out of the change: ${first}: ${why}.`
+        : `Left out of the change: ${count} paths, first ${first}: ${why}.`,
+    );
+    if (note !== undefined) notes.push(note);
+    return { files, deleted: [...this.#deleted].sort(), notes };
   }
+}
+
+/** Of too many files the same ones count each time, and a folder full of debris hides no change beside it. */
+function shallowFirst(a: ChangedFile, b: ChangedFile): number {
+  return a.path.split("/").length - b.path.split("/").length || (a.path < b.path ? -1 : 1);
+}
+
+function endNote(content: Buffer): string | undefined {
+  if (content.at(24) !== 1) return undefined;
+  return "The change reached a limit of the harvest (files or bytes); what lies beyond it does not count.";
 }
 
 function isLinkTarget(content: Buffer): boolean {
@@ -156,13 +166,11 @@ function showPath(bytes: Uint8Array): string {
   return JSON.stringify(Buffer.from(bytes.subarray(0, 120)).toString("utf8"));
 }
 
-const skipReasons: Readonly<Record<number, string>> = {
-  1: "it is neither a regular file nor a link",
-  2: "it is too big",
-  3: "it lies too deep",
-  4: "it can't be read",
-};
-
+/** The program's own words, held to what a note may hold all the same. */
 function showReason(content: Buffer): string {
-  return skipReasons[content[0] ?? 0] ?? "for a reason unknown";
+  const words = content
+    .subarray(0, 80)
+    .toString("latin1")
+    .replace(/[^ -~]/g, "");
+  return words === "" ? "for a reason unknown" : words;
 }

@@ -39,6 +39,8 @@ export class SingleFlight<T, L> {
         // A later caller starts afresh instead of joining work that is being ended.
         if (this.#flights.get(key) === flight) this.#flights.delete(key);
         flight.abort.abort(signal.reason);
+        // Whoever cancelled may count on it that nothing of the work is left when the rejection arrives.
+        await flight.result.catch(() => {});
       }
     }
   }

@@ -1,7 +1,8 @@
 /**
  * The patch of an agent's change, made by a git state of ours: a scratch repository that holds only the changed paths,
  * first as the environment has them, then as the agent left them. The agent's own git state, configuration, attributes,
- * hooks and filters are never near it. Runs as the tests' uid, after the agent's places were emptied.
+ * hooks and filters are never near it. What is compared is the bytes of the work tree: in a repository whose attributes
+ * check files out with CRLF, the patch has CRLF. Runs as the tests' uid, after the agent's places were emptied.
  */
 import { type CapturedText, emptyText, succeeded } from "../../kernel/outcome.ts";
 import type { DataResult, Sandbox } from "../../sandbox/port.ts";

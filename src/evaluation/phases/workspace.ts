@@ -4,7 +4,7 @@ import { succeeded } from "../../kernel/outcome.ts";
 import type { Sandbox, SandboxUser } from "../../sandbox/port.ts";
 import { parentsOf } from "../change-path.ts";
 import { places, writablePlaces } from "../places.ts";
-import { mustStep, putFiles, stepFailure, tryStep } from "../steps.ts";
+import { mustStep, putFiles, type Step, stepFailure, tryStep } from "../steps.ts";
 import type { OutgoingFile } from "../tar-of-ours.ts";
 
 /** An absolute place for a folder that a task names relative to another; `.` is that other one. */
@@ -41,16 +41,15 @@ export async function emptyPlaces(sandbox: Sandbox, signal: AbortSignal): Promis
 
 /**
  * Makes room for files: each folder above one becomes a real folder (a link or file that stands there goes, unless the
- * environment itself has the same link), and what stands in a file's place goes. Reads NUL-ended words from stdin: `d`
- * or `f`, then the path.
+ * environment itself has the same link), and a folder that stands in a file's place goes. Reads NUL-ended words from
+ * stdin: `d` or `f`, then the path. Forks only where something is in the way.
  */
 const makeRoom = `
 set -u
 cd ${places.repo} || exit 1
 while IFS= read -r -d '' kind && IFS= read -r -d '' path; do
   if [ "$kind" = f ]; then
-    if [ -d "$path" ] && [ ! -L "$path" ]; then chmod -R u+rwX -- "$path"; fi
-    rm -rf -- "$path" || exit 1
+    if [ -d "$path" ] && [ ! -L "$path" ]; then rm -rf -- "$path" || exit 1; fi
     continue
   fi
   if [ -L "$path" ]; then
@@ -61,26 +60,13 @@ while IFS= read -r -d '' kind && IFS= read -r -d '' path; do
     rm -f -- "$path" || exit 1
   fi
   [ -d "$path" ] || mkdir -- "$path" || exit 1
-  [ -w "$path" ] && [ -x "$path" ] || chmod u+rwx -- "$path" || exit 1
 done
 `;
 
-/** Deletes the paths of a change set; one that is reached through a link is not there to begin with. */
-const deletePaths = `
-set -u
-cd ${places.repo} || exit 1
-while IFS= read -r -d '' path; do
-  parent=$path
-  while [ "$parent" != "\${parent%/*}" ]; do
-    parent=\${parent%/*}
-    if [ -L "$parent" ]; then continue 2; fi
-  done
-  case $path in */*) [ -d "\${path%/*}" ] && chmod u+rwx -- "\${path%/*}" ;; esac
-  if [ -d "$path" ] && [ ! -L "$path" ]; then chmod -R u+rwX -- "$path"; fi
-  rm -rf -- "$path" || exit 1
-done
-exit 0
-`;
+/** A folder without the right to write (a package cache, a test's leftover) would refuse what is to be applied below it. */
+const unlockFolders = ["find", places.repo, "-type", "d", "!", "-perm", "-u+rwx", "-exec", "chmod", "u+rwx", "{}", "+"];
+
+const deletePaths = ["xargs", "-0", "-r", "rm", "-rf", "--"];
 
 export interface Application {
   readonly deleted?: readonly string[];
@@ -98,7 +84,8 @@ export async function applyToRepo(
   signal: AbortSignal,
 ): Promise<void> {
   const { deleted = [], files, folders = [] } = application;
-  if (deleted.length > 0) await feed(sandbox, name, user, deletePaths, deleted, signal);
+  await mustStep(sandbox, { name, argv: unlockFolders, user, cwd: places.repo }, { signal });
+  if (deleted.length > 0) await feed(sandbox, { name, argv: deletePaths, user, cwd: places.repo }, deleted, signal);
   const wanted = folders.filter((folder) => folder !== "." && folder !== "");
   const parents = new Set([
     ...files.flatMap((file) => parentsOf(file.path)),
@@ -107,23 +94,15 @@ export async function applyToRepo(
   // Outermost first: a folder can only be mended once the one above it is real.
   const words = [...parents].sort().flatMap((path) => ["d", path]);
   for (const file of files) words.push("f", file.path);
-  if (words.length > 0) await feed(sandbox, name, user, makeRoom, words, signal);
+  if (words.length > 0) await feed(sandbox, { name, argv: ["bash", "-c", makeRoom], user }, words, signal);
   if (files.length === 0) return;
   const put = await putFiles(sandbox, { name, user, folder: places.repo }, files, signal);
   if (!succeeded(put.outcome)) throw stepFailure(name, put.outcome, put.output);
 }
 
-/** Runs a script of ours with words on stdin; the words are data whatever they hold. */
-async function feed(
-  sandbox: Sandbox,
-  name: string,
-  user: SandboxUser,
-  script: string,
-  words: readonly string[],
-  signal: AbortSignal,
-): Promise<void> {
+/** Runs a step of ours with NUL-ended words on stdin; the words are data whatever they hold. */
+async function feed(sandbox: Sandbox, step: Step, words: readonly string[], signal: AbortSignal): Promise<void> {
   if (words.some((word) => word.includes("\0")))
-    throw new AppError("internal", `could not ${name}: a path holds a NUL`);
-  const stdin = Buffer.from(words.map((word) => `${word}\0`).join(""));
-  await mustStep(sandbox, { name, argv: ["bash", "-c", script], user }, { signal, stdin });
+    throw new AppError("internal", `could not ${step.name}: a path holds a NUL`);
+  await mustStep(sandbox, step, { signal, stdin: Buffer.from(words.map((word) => `${word}\0`).join("")) });
 }
