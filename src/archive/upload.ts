@@ -11,6 +11,7 @@ import { AppError } from "../kernel/errors.ts";
 import type { Digest } from "../kernel/ids.ts";
 import { limits } from "../kernel/limits.ts";
 import { anySignal } from "../kernel/signals.ts";
+import { receivedBytes } from "./buffer-garbage.ts";
 import { within } from "./deadline.ts";
 import { receiveMultipart } from "./multipart.ts";
 import type { OpenFile } from "./spool.ts";
@@ -144,6 +145,7 @@ function createMeter(input: UploadInput, options: UploadOptions): Meter {
   return {
     onBytes(chunk) {
       totalBytes += chunk.length;
+      receivedBytes(chunk.length);
       hash?.update(chunk);
       if (totalBytes > archiveBytesMax + limits.uploadFramingBytesMax) throw tooLarge(archiveBytesMax);
       if (totalBytes - markBytes < limits.uploadWindowBytesMin) return;
