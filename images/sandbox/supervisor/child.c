@@ -95,7 +95,8 @@ void become(const struct spec *spec, int in, int out, int err, int report)
 
     /* every descriptor of ours is close-on-exec; this is for one that a library might have opened otherwise */
     syscall(SYS_close_range, 3, ~0u, 1u << 2 /* CLOSE_RANGE_CLOEXEC */);
-    signal(SIGPIPE, SIG_DFL);
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

@@ -133,12 +133,25 @@ static uint64_t number(const char *text, uint64_t max)
 static void parse_arguments(int argc, char **argv)
 {
     const uint64_t week_ms = 7ull * 24 * 3600 * 1000;
-    if (argc != 4 || (strcmp(argv[1], "strict") != 0 && strcmp(argv[1], "build") != 0))
-        gone(GONE_PROTOCOL, "usage: supervisor strict|build DEAD_MAN_MS LIFETIME_MS");
+    if (argc < 4 || (strcmp(argv[1], "strict") != 0 && strcmp(argv[1], "build") != 0))
+        gone(GONE_PROTOCOL, "usage: supervisor strict|build DEAD_MAN_MS LIFETIME_MS [MODE:PATH…]");
     strict = strcmp(argv[1], "strict") == 0;
     dead_man_us = number(argv[2], week_ms) * 1000u;
     lifetime_us = number(argv[3], week_ms) * 1000u;
     started_us = heard_us = now_us();
+}
+
+/* MODE:PATH sets the mode of a mount of ours: runtimes let the mode of the image's folder win over the one asked for. */
+static void set_modes(char **arguments)
+{
+    for (; *arguments != NULL; arguments++) {
+        char *path;
+        unsigned long mode = strtoul(*arguments, &path, 8);
+        if (path == *arguments || mode > 07777 || path[0] != ':' || path[1] != '/')
+            gone(GONE_PROTOCOL, "malformed MODE:PATH in the arguments");
+        if (chmod(path + 1, (mode_t)mode) != 0)
+            gone(GONE_FAULT, "a mount's mode can't be set");
+    }
 }
 
 static int open_signals(void)
@@ -171,6 +184,7 @@ int main(int argc, char **argv)
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         gone(GONE_FAULT, "PR_SET_DUMPABLE");
     umask(022);
+    set_modes(argv + 4);
     int signals = open_signals();
     fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
     fcntl(STDOUT_FILENO, F_SETFL, O_NONBLOCK);

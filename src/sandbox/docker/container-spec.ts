@@ -12,9 +12,6 @@ export const PROGRAMS = "/proctor/bin";
 /** Ids inside: fixed by the image. */
 export const users = { root: 0, agent: 10_001, tests: 10_002 } as const;
 
-/** Silence of the host after which a sandbox ends itself, ms; heartbeats come ten times as often. */
-export const deadManMs = 30_000;
-
 /** How a label is cut: labels are for operators' filters, never for decisions on untrusted values. */
 const LABEL_CHARS_MAX = 200;
 
@@ -27,6 +24,8 @@ export interface Placement {
   readonly openNetwork: string | undefined;
   /** empty: the engine's default */
   readonly runtime: string;
+  /** silence of the host after which the supervisor exits, ms */
+  readonly deadManMs: number;
 }
 
 /** @returns the labels that everything of ours carries */
@@ -48,11 +47,12 @@ export function containerSpec(
   placement: Placement,
 ): Docker.ContainerCreateOptions {
   const { resources } = spec;
+  const places = placesOf(spec, profile);
   return {
     name: placement.name,
     Image: spec.image,
     Entrypoint: [SUPERVISOR],
-    Cmd: [profile.name, `${deadManMs}`, `${spec.lifetimeMs}`],
+    Cmd: [profile.name, `${placement.deadManMs}`, `${spec.lifetimeMs}`, ...modesOf(places)],
     Env: [],
     User: "0:0",
     WorkingDir: "/",
@@ -88,7 +88,7 @@ export function containerSpec(
       OomScoreAdj: profile.oomScoreAdj,
       ShmSize: Math.min(profile.shmBytes, resources.memoryBytes),
       Ulimits: Object.entries(profile.ulimits).map(([Name, value]) => ({ Name, Soft: value, Hard: value })),
-      Tmpfs: tmpfsOf(spec, profile),
+      Tmpfs: Object.fromEntries(places.map((place) => [place.path, tmpfsOptions(place, resources.diskBytes)])),
       Mounts: mountsOf(spec, placement),
       LogConfig: { Type: "none", Config: {} },
       ...(placement.runtime === "" ? {} : { Runtime: placement.runtime }),
@@ -96,16 +96,23 @@ export function containerSpec(
   };
 }
 
-function tmpfsOf(spec: SandboxSpec, profile: Profile): Record<string, string> {
+type Place = Profile["tmpfs"][number];
+
+/** A place that a mount of the spec covers needs no tmpfs under it. */
+function placesOf(spec: SandboxSpec, profile: Profile): readonly Place[] {
   const covered = new Set(spec.mounts.map((mount) => mount.target));
-  const entries = profile.tmpfs
-    .filter(({ path }) => !covered.has(path))
-    .map(({ path, size, mode, exec, inodes }) => {
-      const bytes = size === "disk" ? spec.resources.diskBytes : Math.min(size, spec.resources.diskBytes);
-      const options = ["rw", exec ? "exec" : "noexec", "nosuid", "nodev", `size=${bytes}`, `nr_inodes=${inodes}`];
-      return [path, [...options, `mode=${mode}`].join(",")] as const;
-    });
-  return Object.fromEntries(entries);
+  return profile.tmpfs.filter(({ path }) => !covered.has(path));
+}
+
+function tmpfsOptions({ size, mode, exec, inodes }: Place, diskBytes: number): string {
+  const bytes = size === "disk" ? diskBytes : Math.min(size, diskBytes);
+  const options = ["rw", exec ? "exec" : "noexec", "nosuid", "nodev", `size=${bytes}`, `nr_inodes=${inodes}`];
+  return [...options, `mode=${mode}`].join(",");
+}
+
+/** Told to the supervisor too: runtimes let the mode of the image's folder win over a tmpfs option. */
+function modesOf(places: readonly Place[]): string[] {
+  return places.map(({ path, mode }) => `${mode}:${path}`);
 }
 
 function mountsOf(spec: SandboxSpec, placement: Placement): Docker.MountSettings[] {

@@ -7,7 +7,7 @@ import { AppError } from "../../kernel/errors.ts";
 import type { EngineInfo, FoundSandbox, KeptImage, Sandbox, SandboxHost, SandboxSpec } from "../port.ts";
 import { loadProfiles, type Profile, type ProfileName } from "../profiles.ts";
 import { checkFacts, checkInspect } from "./checks.ts";
-import { containerSpec, deadManMs } from "./container-spec.ts";
+import { containerSpec } from "./container-spec.ts";
 import { watchDisk } from "./disk-watch.ts";
 import { dockerOptions, endpointName } from "./endpoint.ts";
 import { Engine, isConflict, isNotFound } from "./engine.ts";
@@ -27,11 +27,14 @@ export interface DockerHostOptions {
   /** OCI runtime by name; empty: the engine's default */
   readonly runtime?: string;
   readonly clock?: Clock;
+  /** silence after which a sandbox ends itself, ms; heartbeats come ten times as often */
+  readonly deadManMs?: number;
   /** told what a person operating this should know; never awaited */
   readonly log?: (level: "debug" | "warn", message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
 
 const HELLO_MS = 15_000;
+const DEAD_MAN_MS = 30_000;
 const REMOVE_TRIES_MS = [0, 200, 1_000, 5_000, 15_000] as const;
 
 /** Makes the host. Nothing is asked of the engine yet: `ping` does that. @throws AppError `invalid_config` */
@@ -44,6 +47,7 @@ class DockerHost implements SandboxHost {
   readonly #docker: Docker;
   readonly #clock: Clock;
   readonly #runtime: string;
+  readonly #deadManMs: number;
   readonly #profiles: Readonly<Record<ProfileName, Profile>>;
   readonly #programs: Programs;
   readonly #network: OpenNetwork;
@@ -55,6 +59,7 @@ class DockerHost implements SandboxHost {
     this.#clock = options.clock ?? systemClock;
     this.#engine = new Engine(this.#docker, this.#clock, endpointName(dockerHost));
     this.#runtime = options.runtime ?? "";
+    this.#deadManMs = options.deadManMs ?? DEAD_MAN_MS;
     this.#profiles = loadProfiles();
     this.#programs = new Programs(this.#engine, options.instance, options.image);
     this.#network = new OpenNetwork(this.#engine, options.instance);
@@ -75,6 +80,7 @@ class DockerHost implements SandboxHost {
         programsVolume: await this.#programs.volume(signal),
         openNetwork: spec.network === "open" ? await this.#network.name() : undefined,
         runtime: this.#runtime,
+        deadManMs: this.#deadManMs,
       });
       const what = `opening a sandbox of image ${spec.image}`;
       const container = await this.#engine.call(
@@ -84,12 +90,13 @@ class DockerHost implements SandboxHost {
         signal,
       );
       const socket = await this.#engine.call("attach", what, () => this.#attach(container.id), signal);
-      link = new SupervisorLink(socket, { clock: this.#clock, heartbeatMs: deadManMs / 10, missedMax: 5 });
+      link = new SupervisorLink(socket, { clock: this.#clock, heartbeatMs: this.#deadManMs / 10, missedMax: 5 });
       await this.#engine.call("start", what, (abortSignal) => container.start({ abortSignal }), signal);
       const [facts, info] = await Promise.all([
         this.#hello(link, signal),
         this.#engine.call("inspect", what, (abortSignal) => container.inspect({ abortSignal }), signal),
       ]);
+      link.throwIfDead();
       const differences = [...checkFacts(facts, spec, profile), ...checkInspect(info, asked)];
       if (differences.length > 0) {
         throw new AppError(

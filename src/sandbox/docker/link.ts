@@ -102,7 +102,7 @@ export class SupervisorLink {
 
   /** Starts a command. Resolves when the supervisor reported its end; `kill` makes that soon. */
   run(request: RunRequest, sink: CommandSink, stdin?: Readable | Buffer): { id: number; end: Promise<CommandEnd> } {
-    if (this.#failure !== undefined) throw this.#failure;
+    this.throwIfDead();
     const payload = encodeRun(request);
     const id = this.#nextId++;
     const feed = stdin === undefined ? undefined : new StdinFeed(stdin, (type, bytes) => this.#send(type, id, bytes));
@@ -140,6 +140,11 @@ export class SupervisorLink {
     for (const running of this.#commands.values()) running.killAsked = true;
     this.#send(frameIn.endAll, 0);
     return this.#endAll.promise;
+  }
+
+  /** @throws AppError `sandbox_failed` where the line has ended */
+  throwIfDead(): void {
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   /** Whether everything is being ended: the supervisor takes no command then. */

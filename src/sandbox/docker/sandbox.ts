@@ -159,7 +159,7 @@ export class DockerSandbox implements Sandbox {
     sink: CommandSink,
   ): Promise<Ended> {
     const { link, clock } = this.#parts;
-    await link.isEnding;
+    while (link.isEnding !== undefined) await link.isEnding;
     // after the last wait before the listener stands: a signal that aborted earlier fires no event any more
     options.signal?.throwIfAborted();
     const request = this.#request(command, caps, options.stdin !== undefined);
@@ -226,7 +226,8 @@ export class DockerSandbox implements Sandbox {
       cwd: command.cwd,
       hasStdin,
       floodBytesMax: command.floodBytesMax,
-      fileBytesMax: command.fileBytesMax ?? this.spec.resources.diskBytes,
+      // one byte more than fits: a full workspace is an error that a program can live with, not a signal
+      fileBytesMax: command.fileBytesMax ?? this.spec.resources.diskBytes + 1,
       openFilesMax: profile.ulimits.nofile,
     };
   }
