@@ -150,9 +150,10 @@ export class Environments {
   /** Asks the remote in a sandbox of its own: the host never runs git against a task's URL. */
   async #headOf(repo: string, source: RepoSource, signal: AbortSignal): Promise<string | undefined> {
     await using sandbox = await openBuild(this.#room, { source, signal });
+    if (sandbox === undefined) return undefined;
     const trust = await bringTrust(sandbox, this.#room.settings.extraCaFile, signal);
     const { cloneTimeoutMs: timeoutMs } = this.#room.settings;
-    return remoteHead(sandbox, { repo, source, trust, timeoutMs, signal, onOutput: () => {} });
+    return await remoteHead(sandbox, { repo, source, trust, timeoutMs, signal, onOutput: () => {} });
   }
 }
 

@@ -33,6 +33,7 @@ export type EnvironmentBuild =
 /** @throws AppError of a platform fault; nothing of the sandbox is left in any case */
 export async function buildEnvironment(room: Room, order: EnvironmentOrder): Promise<EnvironmentBuild> {
   await using sandbox = await openBuild(room, order);
+  if (sandbox === undefined) return refuse({ kind: "cloneFailed", error: noSuchPlace(order.task.repo) }, []);
   const trust = await bringTrust(sandbox, room.settings.extraCaFile, order.signal);
   const phases: PhaseRecord[] = [];
 
@@ -91,8 +92,14 @@ async function keep(
   return environment;
 }
 
-/** The sandbox that clones and installs. A served repository is mounted read-only, where its URL says. */
-export async function openBuild(room: Room, order: Pick<EnvironmentOrder, "source" | "signal">): Promise<Sandbox> {
+/**
+ * The sandbox that clones and installs. A served repository is mounted read-only.
+ * @returns undefined where the engine sees no folder at the place of a file:// URL
+ */
+export async function openBuild(
+  room: Room,
+  order: Pick<EnvironmentOrder, "source" | "signal">,
+): Promise<Sandbox | undefined> {
   const { settings } = room;
   const spec: SandboxSpec = {
     labels: sharedLabels(room),
@@ -103,7 +110,17 @@ export async function openBuild(room: Room, order: Pick<EnvironmentOrder, "sourc
     resources: settings.buildResources,
     lifetimeMs: settings.cloneTimeoutMs + settings.installTimeoutMs + SANDBOX_SLACK_MS,
   };
-  return room.host.open(spec, order.signal);
+  try {
+    return await room.host.open(spec, order.signal);
+  } catch (error) {
+    // Asked of the engine and not of this process, which may live on another file system.
+    if (error instanceof AppError && /source path does not exist/i.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+export function noSuchPlace(repo: string): string {
+  return `There is no repository at the place that REPO_URL_TEMPLATE gives for ${repo}.`;
 }
 
 /** Runs a phase, tells of its begin and end, and records it. A platform fault is no end of a phase. */
