@@ -14,12 +14,15 @@ type Listener = Parameters<Provider["on"]>[1];
 
 /** Metadata of the largest runtime known is 2 MB in hex. */
 export const messageCharsMax = 8 * 1024 * 1024;
+/** All messages of one session together: a flood of them would keep the event loop busy until the deadline. */
+export const sessionCharsMax = 32 * 1024 * 1024;
 const REQUESTS_MAX = 256;
 
 interface Session {
   readonly socket: WebSocket;
   readonly waiting: Map<number, (result: unknown) => void>;
   readonly unsent: string[];
+  receivedChars: number;
 }
 
 export class BoundedProvider implements Provider {
@@ -109,7 +112,7 @@ export class BoundedProvider implements Provider {
 
   #open(): Session {
     const socket = new WebSocket(this.#url);
-    const session: Session = { socket, waiting: new Map(), unsent: [] };
+    const session: Session = { socket, waiting: new Map(), unsent: [], receivedChars: 0 };
     const fail = (why: string) => {
       if (this.#session === session) this.#fail?.(new Error(why));
     };
@@ -130,6 +133,8 @@ export class BoundedProvider implements Provider {
 function receive(session: Session, data: unknown): string | undefined {
   if (typeof data !== "string") return "it sent a binary message";
   if (data.length > messageCharsMax) return `it sent ${data.length} characters; the limit is ${messageCharsMax}`;
+  session.receivedChars += data.length;
+  if (session.receivedChars > sessionCharsMax) return `it sent more than ${sessionCharsMax} characters in one session`;
   let message: { readonly id?: unknown; readonly result?: unknown; readonly error?: { readonly message?: unknown } };
   try {
     message = JSON.parse(data) ?? {};

@@ -78,7 +78,7 @@ describe("F10 an endpoint that", () => {
     await expect(reader.readNeurons(100, AbortSignal.timeout(5_000))).rejects.toThrow(/connection/);
   });
 
-  it("floods with messages that answer nothing ends at its deadline, memory bounded", async () => {
+  it("floods with messages that answer nothing is left long before its deadline", async () => {
     await using impostor = await startImpostor((socket) => {
       const chunk = JSON.stringify({ id: -1, result: "x".repeat(1024 ** 2) });
       const flood = () => {
@@ -87,7 +87,8 @@ describe("F10 an endpoint that", () => {
       flood();
     });
     await using reader = createChainReader(impostor.url, () => undefined);
-    await expect(reader.readNeurons(100, AbortSignal.timeout(700))).rejects.toThrow(/timeout/);
+    const deadline = AbortSignal.timeout(15_000);
+    await expect(reader.readNeurons(100, deadline)).rejects.toThrow(/in one session/);
   });
 });
 
