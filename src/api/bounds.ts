@@ -17,6 +17,11 @@ export const bounds = {
   readinessMs: 2_000,
   /** answers of readiness are shared for so long, so that probes can't be used to load what they probe */
   readinessCacheMs: 1_000,
+  /** answers with outputs that are written at once, in all and for one address; others wait their turn, so long and so many */
+  outputReadersMax: 64,
+  outputReadersPerAddressMax: 16,
+  outputWaitMs: 30_000,
+  outputWaitersMax: 1_024,
   followersMax: 2_048,
   followersPerAddressMax: 512,
   /** a follower that takes nothing for so long is dropped; it can resume */

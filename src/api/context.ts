@@ -8,6 +8,7 @@ import type { ApiDeps } from "./deps.ts";
 import type { Follow } from "./progress/follow.ts";
 import type { FollowerSlots } from "./progress/slots.ts";
 import type { ReadAuth, Reader } from "./read-auth.ts";
+import type { Turns } from "./turns.ts";
 
 export interface ApiEnv {
   Bindings: HttpBindings;
@@ -30,6 +31,7 @@ export interface Api {
   readonly readAuth: ReadAuth;
   readonly follow: Follow;
   readonly slots: FollowerSlots;
+  readonly outputTurns: Turns;
   readonly startedAtMs: number;
   /** aborts when the server begins to close: followers end, submissions are refused */
   readonly closing: AbortSignal;

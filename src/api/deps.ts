@@ -56,7 +56,9 @@ export interface ApiDeps {
   readonly journal: Journal;
   readonly blobs: BlobStore;
   readonly instance: InstanceInfo;
+  /** the store's batchCounts */
   readonly counts: () => Promise<StoreCounts>;
+  /** further parts that must be ready, e.g. the engine; store and validator set are checked anyway */
   readonly readiness: Readonly<Record<string, ReadinessCheck>>;
   readonly logger: Logger;
   readonly meters: Meters;

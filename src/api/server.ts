@@ -17,6 +17,7 @@ import { createFollow } from "./progress/follow.ts";
 import { createFollowerSlots } from "./progress/slots.ts";
 import { attachSockets } from "./progress/upgrade.ts";
 import { createReadAuth } from "./read-auth.ts";
+import { createTurns } from "./turns.ts";
 
 export interface Listening {
   /** e.g. `http://127.0.0.1:8080` */
@@ -49,6 +50,7 @@ export function createApi(deps: ApiDeps): ApiServer {
     readAuth: createReadAuth(deps.config, deps.clock),
     follow: createFollow(deps),
     slots,
+    outputTurns: createTurns(bounds),
     startedAtMs: deps.clock.monotonicMs(),
     closing: closing.signal,
     drained: drained.signal,

@@ -3,6 +3,7 @@
  * are replaced, and every line is searched for the secret values themselves, plain and in the encodings they travel in.
  */
 import { type DestinationStream, pino } from "pino";
+import type { Config } from "../config.ts";
 
 /** What rooms log through; pino satisfies it, and so does a test's array. Fields first, then a fixed message. */
 export interface Logger {
@@ -55,6 +56,22 @@ export function createLogger(options: LoggerOptions): Logger {
     hooks: { streamWrite: scrub },
   };
   return options.destination === undefined ? pino(settings) : pino(settings, options.destination);
+}
+
+/** The values of a configuration that may appear in no line: its tokens, and the password inside DATABASE_URL. */
+export function secretsOf(config: Pick<Config, "READ_TOKEN" | "ADMIN_TOKEN" | "DATABASE_URL">): string[] {
+  const url = URL.parse(config.DATABASE_URL);
+  const password = url === null ? "" : url.password;
+  return [config.READ_TOKEN, config.ADMIN_TOKEN, password, decodeURIComponentSafely(password)];
+}
+
+/** A password may hold a bare percent sign; then it is what it says. */
+function decodeURIComponentSafely(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** @returns a function that blots `secrets` out of a text: plain, as JSON writes them, in base64 (any alignment), hex and URL encoding */

@@ -186,11 +186,52 @@ describe("/ready", () => {
         status: "not_ready",
         error: "not_ready",
         message: "Not ready: store",
-        checks: { store: { ready: false, reason } },
+        checks: { store: { ready: false, reason }, validators: { ready: true, reason: null } },
       },
     ]);
     expect(answer.headers.get("retry-after")).toBe("5");
   });
+});
+
+it("H07: no secret of the environment in any answer or log line, however it was sent", async () => {
+  const secrets = ["canary-reader-0123", "canary-admin-4567", "canary-database-89ab"];
+  const [reader = "", admin = "", database = ""] = secrets;
+  await using canary = await openKit({
+    beside: kit,
+    environment: { READ_TOKEN: reader, ADMIN_TOKEN: admin, DATABASE_URL: `postgres://u:${database}@db/p` },
+    submit: async () => {
+      throw new Error(`connect postgres://u:${database}@db/p failed`);
+    },
+  });
+  const id = await canary.addBatch({ status: "completed" });
+  const paths = [
+    "/health",
+    "/ready",
+    "/status",
+    "/metrics",
+    "/instance",
+    "/batches",
+    `/batch/${id}`,
+    `/batch/${id}/tasks`,
+    `/verify/${id}`,
+    `/batch/${id}/events?token=${reader}`,
+    "/nope",
+    `/ws?batch_id=${id}&token=wrong-${admin}`,
+  ];
+  let said = "";
+  for (const path of paths) said += await (await canary.get(path, bearer(admin))).text();
+  for (const token of [admin, `wrong-${reader}`]) said += await (await canary.get("/status", bearer(token))).text();
+  const failed = await fetch(`${canary.url}/submit`, { method: "POST", headers: signed, body: "x" });
+  said += await failed.text();
+  expect(failed.status).toBe(500);
+  const logged = canary.logLines.join("");
+  for (const secret of secrets) {
+    const bytes = Buffer.from(secret);
+    for (const form of [secret, bytes.toString("base64").slice(0, -4), bytes.toString("hex")]) {
+      expect(said).not.toContain(form);
+      expect(logged).not.toContain(form);
+    }
+  }
 });
 
 describe("closing", () => {

@@ -18,7 +18,7 @@ import type { BatchStatus, TaskStatus } from "../../src/kernel/outcome.ts";
 import { openBlobs } from "../../src/store/blobs.ts";
 import { openStore } from "../../src/store/open.ts";
 import { batchCounts } from "../../src/store/tables/batches.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
+import { createLogger, secretsOf } from "../../src/telemetry/logger.ts";
 import { createMeters } from "../../src/telemetry/meters.ts";
 
 export const digestA = "a".repeat(64) as Digest;
@@ -115,7 +115,7 @@ export const pendingVote = {
 } as const;
 
 const validators: ValidatorSet = {
-  current: () => ({ keys: new Set(), readAtMs: 0, source: "test" }),
+  current: () => ({ keys: new Set(["b".repeat(64) as PublicKeyHex]), readAtMs: 0, source: "test" }),
   refresh: async () => ({ keys: new Set(), readAtMs: 0, source: "test" }),
   start: () => {},
   failure: () => undefined,
@@ -128,8 +128,9 @@ export async function openKit(options: KitOptions = {}): Promise<Kit> {
   const logLines: string[] = [];
   const heads: SignedHead[] = [];
   const gate = options.gate ?? headerGate;
+  const config = loadConfig({ environment: { LOG_LEVEL: "debug", ...options.environment } });
   const deps: ApiDeps = {
-    config: loadConfig({ environment: { LOG_LEVEL: "debug", ...options.environment } }),
+    config,
     clock: systemClock,
     gate: {
       authenticate: (head, use) => {
@@ -151,7 +152,11 @@ export async function openKit(options: KitOptions = {}): Promise<Kit> {
     },
     counts: () => batchCounts(store.db),
     readiness: options.readiness ?? { store: () => store.ping() },
-    logger: createLogger({ level: "debug", destination: { write: (line) => logLines.push(line) } }),
+    logger: createLogger({
+      level: "debug",
+      secrets: secretsOf(config),
+      destination: { write: (line) => logLines.push(line) },
+    }),
     meters: createMeters({ storeCounts: () => batchCounts(store.db) }),
     ...(options.bounds === undefined ? {} : { bounds: options.bounds }),
   };

@@ -251,7 +251,7 @@ describe("WebSocket alone", () => {
     expect(refused).toBe(200);
   });
 
-  it("H06: a frame of 200 MB is refused by its head", async () => {
+  it("H05: a frame of 200 MB is refused by its head", async () => {
     const id = await kit.addBatch({});
     const socket = await upgraded(id);
     const head = Buffer.alloc(14);
@@ -262,7 +262,7 @@ describe("WebSocket alone", () => {
     expect(await code).toBe(1009);
   });
 
-  it("H06: a flood of pings is closed, and the server answers on", async () => {
+  it("H05: a flood of pings is closed, and the server answers on", async () => {
     const id = await kit.addBatch({});
     const socket = await upgraded(id);
     const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));

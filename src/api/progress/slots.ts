@@ -1,4 +1,5 @@
 /** How many clients may follow at once, in all and from one address; and the one switch that ends them all. */
+import { addressGroup } from "../../admission/limiter.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { Meters } from "../../telemetry/meters.ts";
 import type { Bounds } from "../bounds.ts";
@@ -36,7 +37,8 @@ export function createFollowerSlots(bounds: Bounds, meters: Meters): FollowerSlo
 
   return {
     count: () => open.sse + open.ws,
-    take(transport, address) {
+    take(transport, remoteAddress) {
+      const address = addressGroup(remoteAddress);
       if (isClosing) throw new AppError("shutting_down", "the server drains");
       if (enders.size >= bounds.followersMax || (byAddress.get(address) ?? 0) >= bounds.followersPerAddressMax) {
         throw new AppError("too_many_followers", `${enders.size} followers are open`, {

@@ -5,7 +5,7 @@
 import { type IncomingMessage, type Server, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ServerOptions, type WebSocket, WebSocketServer } from "ws";
-import { AppError } from "../../kernel/errors.ts";
+import { AppError, type ErrorCode } from "../../kernel/errors.ts";
 import { parseBatchId } from "../../kernel/ids.ts";
 import type { Api } from "../context.ts";
 import { WriteEnded } from "../paced-writer.ts";
@@ -13,6 +13,7 @@ import type { Reader } from "../read-auth.ts";
 import { requestId } from "../request-id.ts";
 import { errorAnswer } from "../wire/error.ts";
 import { parseSince } from "../wire/query.ts";
+import type { Progress } from "./follow.ts";
 import type { Slot } from "./slots.ts";
 import { closeCodes, closeSoon, guardSocket, sendText } from "./socket.ts";
 
@@ -80,14 +81,14 @@ async function serve(api: Api, client: WebSocket, slot: Slot, reader: Reader, qu
   let count = 0;
   let end = "closed";
   try {
-    const refused = await openProgress(api, slot, reader, query);
-    if ("error" in refused) {
-      end = String(refused.error);
-      await sendText(client, JSON.stringify(refused), stallMs);
-      closeSoon(client, refused.error === "batch_not_found" ? closeCodes.notFound : closeCodes.policy, end);
+    const progress = await openProgress(api, slot, reader, query);
+    if ("error" in progress) {
+      end = progress.error;
+      await sendText(client, JSON.stringify(progress), stallMs);
+      closeSoon(client, progress.error === "batch_not_found" ? closeCodes.notFound : closeCodes.policy, end);
       return;
     }
-    for await (const event of refused.events()) {
+    for await (const event of progress.events()) {
       await sendText(client, JSON.stringify(event), stallMs);
       count += 1;
     }
@@ -110,21 +111,28 @@ async function serve(api: Api, client: WebSocket, slot: Slot, reader: Reader, qu
   }
 }
 
-/** The stream, or the error that the client is told as a message. */
-async function openProgress(api: Api, slot: Slot, reader: Reader, query: URLSearchParams) {
-  const asked = query.getAll("batch_id");
-  const text = asked[0] ?? "";
-  let since: number | undefined;
+/** The stream, or the error body that the client is told as a message. */
+async function openProgress(
+  api: Api,
+  slot: Slot,
+  reader: Reader,
+  query: URLSearchParams,
+): Promise<Progress | { readonly error: ErrorCode }> {
   try {
+    const asked = query.getAll("batch_id");
+    const text = asked[0] ?? "";
     if (asked.length !== 1) throw new AppError("invalid_request", "batch_id must be given once: /ws?batch_id=<id>");
-    since = parseSince(query.getAll("since"), undefined);
+    const since = parseSince(query.getAll("since"), undefined);
+    const batchId = parseBatchId(text.toLowerCase());
+    if (batchId === undefined) throw unknownBatch(text);
+    const progress = await api.follow({ batchId, since, outputs: reader.outputs, signal: slot.signal });
+    if (progress === undefined) throw unknownBatch(text);
+    return progress;
   } catch (error) {
-    return answerOf(api, error).body;
+    const answer = answerOf(api, error);
+    if (answer.status >= 500) api.deps.logger.error({ route: SOCKET_PATH, err: error }, "follower failed");
+    return answer.body;
   }
-  const batchId = parseBatchId(text.toLowerCase());
-  const request = { since, outputs: reader.outputs, signal: slot.signal };
-  const progress = batchId === undefined ? undefined : await api.follow({ ...request, batchId });
-  return progress ?? answerOf(api, unknownBatch(text)).body;
 }
 
 /** `batch_not_found`, with the id where it is harmless to repeat. */

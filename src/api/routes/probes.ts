@@ -25,8 +25,17 @@ export function addProbeRoutes(app: ApiApp, api: Api): void {
 
 async function checkAll(api: Api): Promise<ReadyWire> {
   const checks: ReadyWire["checks"] = {};
+  const { store, validators, readiness } = api.deps;
+  const all: Record<string, ReadinessCheck> = {
+    store: () => store.ping(),
+    validators: async () => {
+      if ((validators.current()?.keys.size ?? 0) === 0)
+        throw new AppError("whitelist_not_ready", "no set was read yet");
+    },
+    ...readiness,
+  };
   await Promise.all(
-    Object.entries(api.deps.readiness).map(async ([name, check]) => {
+    Object.entries(all).map(async ([name, check]) => {
       checks[name] = await runCheck(check, api.bounds.readinessMs);
     }),
   );

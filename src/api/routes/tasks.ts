@@ -81,7 +81,8 @@ async function openText(api: Api, digest: string): Promise<Readable | undefined>
 
 /** Sends pieces of one JSON text as the client takes them; a client that takes none for `stallMs` is cut off. */
 async function writeJson(api: Api, c: ApiContext, pieces: () => AsyncGenerator<string>): Promise<Response> {
-  const { outgoing } = c.env;
+  const { incoming, outgoing } = c.env;
+  using _turn = await api.outputTurns.take(api.clientAddress(incoming));
   const source = pieces();
   // The first piece is read before the head is sent: a store that is gone is still answered 503.
   const first = await source.next();

@@ -1,7 +1,7 @@
 /** The verifiable result of an ended batch: what third parties compare across servers. */
-import { createHash } from "node:crypto";
 import * as v from "valibot";
 import { batchStatuses } from "../../kernel/outcome.ts";
+import { resultsHash } from "../../scheduling/results-hash.ts";
 import type { BatchRow } from "../../store/tables/batches.ts";
 import type { TaskSummaryRow } from "../../store/tables/tasks.ts";
 import { aggregateReward } from "./batch.ts";
@@ -43,7 +43,10 @@ export function verifyToWire(
     passed_tasks: batch.passed_tasks,
     failed_tasks: batch.failed_tasks,
     aggregate_reward: aggregateReward(batch),
-    results_hash: resultsHash(batch.batch_id, tasks),
+    results_hash: resultsHash(
+      batch.batch_id,
+      tasks.map(({ task_id, passed, reward }) => ({ taskId: task_id, passed, reward })),
+    ),
     task_summaries: tasks.map((task) => ({
       task_id: task.task_id,
       passed: task.passed,
@@ -53,27 +56,4 @@ export function verifyToWire(
     executor_version: executor.version,
     uptime_secs: Math.floor(executor.uptimeMs / 1000),
   };
-}
-
-/**
- * SHA-256 hex over: batch_id, then for each task in byte order of task_id: task_id, `1` only where passed is true (else
- * `0`), and the reward as 8 little-endian bytes of a double. From CONTRACT.md, `/verify/{id}`.
- */
-export function resultsHash(
-  batchId: string,
-  tasks: readonly Pick<TaskSummaryRow, "task_id" | "passed" | "reward">[],
-): string {
-  const hash = createHash("sha256").update(batchId, "utf8");
-  const ordered = tasks
-    .map((task) => ({ task, key: Buffer.from(task.task_id, "utf8") }))
-    .sort((a, b) => Buffer.compare(a.key, b.key));
-  for (const { task, key } of ordered) {
-    const reward = Buffer.alloc(8);
-    reward.writeDoubleLE(task.reward);
-    hash
-      .update(key)
-      .update(task.passed === true ? "1" : "0")
-      .update(reward);
-  }
-  return hash.digest("hex");
 }
