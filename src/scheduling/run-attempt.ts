@@ -96,6 +96,7 @@ async function evaluate(
 ): Promise<Evaluated> {
   try {
     const spec = await loadSpec(runner.blobs, claim);
+    signal.throwIfAborted();
     const input: AttemptInput = { batchId: claim.batchId as BatchId, attempt: claim.attempt, ...spec };
     return { kind: "judged", result: await runner.evaluator.evaluate(input, recorder, signal) };
   } catch (error) {

@@ -15,14 +15,19 @@ import { startPostgres, whyNoPostgres } from "../store/postgres.ts";
 
 const CHILD = new URL("./crash-child.ts", import.meta.url).pathname;
 const KILLS = 10;
-const seed = Number(process.env["TEST_SEED"] ?? Math.floor(Math.random() * 1e9));
+const seed = Number(process.env.TEST_SEED ?? Math.floor(Math.random() * 1e9));
 
 interface Run {
   readonly killed: boolean;
 }
 
 /** Runs the child; kills it `killAfterMs` after it has recovered and begun, unless it ends before. */
-async function run(dataDir: string, round: number, databaseUrl: string | undefined, killAfterMs?: number): Promise<Run> {
+async function run(
+  dataDir: string,
+  round: number,
+  databaseUrl: string | undefined,
+  killAfterMs?: number,
+): Promise<Run> {
   const args = [CHILD, dataDir, String(seed + round), ...(databaseUrl === undefined ? [] : [databaseUrl])];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   let errors = "";
@@ -47,7 +52,12 @@ async function checkAll(store: Store): Promise<void> {
   for (const batch of batches) {
     const id = batch.batch_id;
     const tasks = await store.db.selectFrom("tasks").selectAll().where("batch_id", "=", id).execute();
-    const journal = await store.db.selectFrom("journal").selectAll().where("batch_id", "=", id).orderBy("seq").execute();
+    const journal = await store.db
+      .selectFrom("journal")
+      .selectAll()
+      .where("batch_id", "=", id)
+      .orderBy("seq")
+      .execute();
     const ends = journal.filter((row) => row.event === "task_complete").map((row) => row.task_id);
     expect(tasks).toHaveLength(40);
     expect(tasks.every((task) => task.verdict === "passed" || task.verdict === "failed")).toBe(true);
@@ -95,13 +105,16 @@ test("embedded store: killed ten times, every task has exactly one verdict", { t
 });
 
 const missing = whyNoPostgres();
-describe.skipIf(missing !== undefined)(`PostgreSQL server${missing === undefined ? "" : ` (skipped: ${missing})`}`, () => {
-  test("killed ten times, every task has exactly one verdict", { timeout: 300_000 }, async () => {
-    const server = await startPostgres();
-    try {
-      await killAgainAndAgain(await server.createDatabase());
-    } finally {
-      await server.stop();
-    }
-  });
-});
+describe.skipIf(missing !== undefined)(
+  `PostgreSQL server${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    test("killed ten times, every task has exactly one verdict", { timeout: 300_000 }, async () => {
+      const server = await startPostgres();
+      try {
+        await killAgainAndAgain(await server.createDatabase());
+      } finally {
+        await server.stop();
+      }
+    });
+  },
+);

@@ -37,8 +37,12 @@ export interface KitOptions {
   readonly clock?: Clock;
   readonly retry?: RetryPolicy;
   readonly databaseUrl?: string;
+  /** a store that other tests of the file share; it is left open */
+  readonly store?: Store;
   /** absent: store in memory, blobs in a temporary folder */
   readonly dataDir?: string;
+  /** blobs that other tests of the file share */
+  readonly blobs?: BlobStore;
   readonly hooks?: SchedulerHooks;
   /** long, so that a test shows that notifications carry it */
   readonly pollMs?: number;
@@ -147,8 +151,8 @@ export async function recordBatch(
 export async function startKit(options: KitOptions = {}): Promise<Kit> {
   const temporary = options.dataDir ?? mkdtempSync(join(tmpdir(), "proctor-scheduling-"));
   const clock = options.clock ?? systemClock;
-  const store = await openStore({ databaseUrl: options.databaseUrl, dataDir: options.dataDir });
-  const blobs = await openBlobs(temporary);
+  const store = options.store ?? (await openStore({ databaseUrl: options.databaseUrl, dataDir: options.dataDir }));
+  const blobs = options.blobs ?? (await openBlobs(temporary));
   const journal = createJournal({ store, clock });
   const evaluator: Evaluator = { evaluate: options.evaluate ?? passing };
   const scheduler = createScheduler({
@@ -181,7 +185,7 @@ export async function startKit(options: KitOptions = {}): Promise<Kit> {
     async [Symbol.asyncDispose]() {
       await scheduler.drain(AbortSignal.abort());
       await journal.close();
-      await store.close();
+      if (options.store === undefined) await store.close();
       if (options.dataDir === undefined) rmSync(temporary, { recursive: true, force: true });
     },
   };
