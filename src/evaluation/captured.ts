@@ -1,26 +1,23 @@
-/** Captured texts put together and cut to their limit, as CONTRACT.md words the cut. */
+/** Texts put together and cut to their limit; the cut itself is the sandbox room's, so that all cuts look alike. */
 import type { CapturedText } from "../kernel/outcome.ts";
+import { completeLength, joinCapture, splitCap } from "../sandbox/capture.ts";
 
 /**
- * Cuts `bytes` to `bytesMax`, head and tail kept around a line that tells of the cut; invalid UTF-8 becomes U+FFFD, and
- * no character is split.
- * @param totalBytes what was printed in all, where more was printed than is here
+ * Cuts `bytes` to `bytesMax`, head and tail kept around a line that tells of the cut; invalid UTF-8 becomes U+FFFD.
+ * @param totalBytes what there was in all, where it was more than is here: the text is then marked as cut
  */
-export function capture(bytes: Buffer | string, bytesMax: number, totalBytes?: number): CapturedText {
+export function capture(bytes: Buffer | string, bytesMax: number, totalBytes = 0): CapturedText {
   const buffer = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
-  const total = Math.max(totalBytes ?? 0, buffer.length);
+  const total = Math.max(totalBytes, buffer.length);
   if (buffer.length <= bytesMax) {
-    return { text: buffer.toString("utf8"), totalBytes: total, truncated: total > buffer.length };
+    return {
+      ...joinCapture(buffer, Buffer.alloc(0), buffer.length, bytesMax),
+      totalBytes: total,
+      truncated: total > buffer.length,
+    };
   }
-  const half = Math.floor(bytesMax / 2);
-  const head = buffer.subarray(0, characterStart(buffer, half)).toString("utf8");
-  const tail = buffer.subarray(characterStart(buffer, buffer.length - half)).toString("utf8");
-  return { text: `${head}\n${truncationLine(bytesMax, total)}\n${tail}`, totalBytes: total, truncated: true };
-}
-
-/** The line that stands where text was left out. */
-export function truncationLine(bytesMax: number, totalBytes: number): string {
-  return `... [truncated at ${bytesMax} bytes, total ${totalBytes}]`;
+  const { headBytesMax, tailBytesMax } = splitCap(bytesMax);
+  return joinCapture(buffer.subarray(0, headBytesMax), buffer.subarray(buffer.length - tailBytesMax), total, bytesMax);
 }
 
 /** One text out of many, each under a header line, in all cut to `bytesMax`. */
@@ -42,12 +39,6 @@ export function concatenate(
 /** The longest beginning of `text` that fits in `bytesMax` bytes of UTF-8 without splitting a character. */
 export function cutText(text: string, bytesMax: number): string {
   const buffer = Buffer.from(text);
-  return buffer.length <= bytesMax ? text : buffer.subarray(0, characterStart(buffer, bytesMax)).toString("utf8");
-}
-
-/** The last position ≤ `at` where a UTF-8 character begins. */
-function characterStart(buffer: Buffer, at: number): number {
-  let start = at;
-  while (start > 0 && start > at - 4 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start -= 1;
-  return start;
+  if (buffer.length <= bytesMax) return text;
+  return buffer.subarray(0, completeLength(buffer.subarray(0, bytesMax))).toString("utf8");
 }

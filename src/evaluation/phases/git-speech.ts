@@ -24,7 +24,6 @@ export function gitOptions(source: RepoSource): readonly string[] {
     "advice.detachedHead=false",
     "credential.helper=",
     "gc.auto=0",
-    "fetch.fsckObjects=false",
     "submodule.recurse=false",
   ];
   if (source.kind === "https") {
