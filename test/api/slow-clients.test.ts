@@ -110,7 +110,7 @@ describe("/batch/{id}/tasks", () => {
     for (const socket of sockets) {
       socket.on("error", () => {});
       socket.pause();
-      socket.write(`GET /batch/${batch}/tasks HTTP/1.1\r\nHost: x\r\n\r\n`);
+      socket.write(`GET /batch/${batch}/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
     }
     kit.logLines.length = 0;
     while (kit.logLines.filter((line) => /client_stalled|too_many_requests/.test(line)).length < 40) {
