@@ -22,7 +22,7 @@ const order: readonly (readonly string[])[] = [
   ["journal"],
   ["store"],
   ["telemetry"],
-  ["config"],
+  ["config", "version"],
   ["kernel"],
 ];
 

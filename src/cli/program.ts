@@ -1,7 +1,6 @@
 /** The command `proctor`: its subcommands, its one place for errors and exit codes. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, CommanderError } from "commander";
+import { version } from "../version.ts";
 import { describeError, exitCodeOf } from "./errors.ts";
 import { exitCodes } from "./exit-codes.ts";
 
@@ -9,7 +8,7 @@ import { exitCodes } from "./exit-codes.ts";
 export async function runProgram(commands: readonly Command[], argv: readonly string[]): Promise<void> {
   const program = new Command("proctor")
     .description("Runs untrusted AI agents against hidden tests in disposable containers.")
-    .version(readVersion(), "-V, --version")
+    .version(version, "-V, --version")
     .addHelpText("after", `\nExit codes:\n${exitCodeLines()}`);
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...program.commands]) {
@@ -28,12 +27,6 @@ export async function runProgram(commands: readonly Command[], argv: readonly st
     process.stderr.write(`${describeError(error)}\n`);
     process.exitCode = exitCodeOf(error);
   }
-}
-
-/** The version of package.json. */
-export function readVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, "../../package.json"), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 function exitCodeLines(): string {
