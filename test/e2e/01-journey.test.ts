@@ -100,8 +100,8 @@ describe("a submission", () => {
       });
     }
     const common = Math.max(bySse.events[0]?.seq ?? 0, byWs.events[0]?.seq ?? 0);
-    const after = ({ events }: Followed) => journaled(events).filter(({ seq }) => seq > common);
-    expect(after(bySse)).toEqual(after(byWs));
+    const behind = ({ events }: Followed) => journaled(events).filter(({ seq }) => seq > common);
+    expect(behind(bySse)).toEqual(behind(byWs));
   });
 
   it("07 ends with the expected verdicts", async () => {

@@ -43,9 +43,17 @@ export async function startServer(dataDir: string, environment: Record<string, s
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log: string[] = [];
-  const url = await listening(child, log);
+  const url = await listening(child, log).catch((error: unknown) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
   const ended = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
+  let isExpected = false;
+  void ended.then((how) => {
+    if (!isExpected) console.error(`the server ended by itself with ${how}:\n${log.slice(-30).join("\n")}`);
+  });
   const end = async (signal: NodeJS.Signals) => {
+    isExpected = true;
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
     return ended;
   };
