@@ -1,9 +1,10 @@
 /** Writing: numbering, chaining and storing events under the lock of their batch's row. */
-import type { Insertable } from "kysely";
+
 import type { Clock } from "../kernel/clock.ts";
 import { canonicalJson } from "../kernel/json.ts";
 import type { Store, Tx } from "../store/port.ts";
 import type { JournalTable } from "../store/schema.ts";
+import type { Insertable } from "../store/sql.ts";
 import { entryHash } from "./chain.ts";
 import type { NewEvent } from "./events.ts";
 

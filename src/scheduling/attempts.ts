@@ -3,10 +3,10 @@
  * batch's row lock first. Each is fenced: an attempt that is not the task's present one changes nothing, and says so.
  */
 import { randomUUID } from "node:crypto";
-import { sql } from "kysely";
 import type { NewEvent } from "../journal/events.ts";
 import type { TaskStatus } from "../kernel/outcome.ts";
 import type { Tx } from "../store/port.ts";
+import { sql } from "../store/sql.ts";
 import { type BatchRow, lockBatch } from "../store/tables/batches.ts";
 import { type Claim, type Core, SCHEDULING_CHANNEL } from "./core.ts";
 import { finishBatch } from "./finish-batch.ts";

@@ -1,6 +1,7 @@
 /** Ending a batch before its tasks have ended by themselves: cancelled, out of time, or never able to run. */
-import { sql } from "kysely";
+
 import type { NewEvent } from "../journal/events.ts";
+import { sql } from "../store/sql.ts";
 import { lockBatch } from "../store/tables/batches.ts";
 import { taskComplete } from "./attempts.ts";
 import { advanceBatch } from "./batch-state.ts";

@@ -4,8 +4,9 @@
  * from then on it and the older ones advance task by task. So one task beside a batch of a thousand is next, a
  * thousand tasks don't wait for another thousand, and nobody overtakes what has waited longer for ever.
  */
-import { sql } from "kysely";
+
 import type { Tx } from "../store/port.ts";
+import { sql } from "../store/sql.ts";
 import { runningStatuses } from "./task-state.ts";
 
 /**

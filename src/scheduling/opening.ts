@@ -6,12 +6,12 @@
  * 3. `startBatch`: `running`, `batch_started`, and one job for each task.
  */
 import { randomUUID } from "node:crypto";
-import { type Insertable, sql } from "kysely";
 import pLimit from "p-limit";
 import type { AgentSpec, Submission, TaskSpec } from "../archive/submission.ts";
 import { AppError } from "../kernel/errors.ts";
 import type { BlobStore, Tx } from "../store/port.ts";
 import type { TaskTable } from "../store/schema.ts";
+import { type Insertable, sql } from "../store/sql.ts";
 import { lockBatch } from "../store/tables/batches.ts";
 import { type Core, SCHEDULING_CHANNEL } from "./core.ts";
 import { presentTag } from "./fair-order.ts";

@@ -2,7 +2,7 @@
  * What a dead process of this DATA_DIR left: attempts that say `running` under our owner id. Nobody else may take them;
  * we may, because the DATA_DIR is locked and we have begun none yet. Batches that were being read are read again.
  */
-import { sql } from "kysely";
+import { sql } from "../store/sql.ts";
 import { endAttempt } from "./attempts.ts";
 import type { Core } from "./core.ts";
 

@@ -7,13 +7,14 @@
  * Whatever dies when, the store says the truth: an attempt is `running` from the transaction that claims its job to the
  * one that ends it, and what a dead process left running is given back by the next one (recovery.ts).
  */
-import { sql } from "kysely";
+
 import type { BatchOpener } from "../admission/port.ts";
 import type { Config } from "../config.ts";
 import type { Evaluator } from "../evaluation/port.ts";
 import type { Journal } from "../journal/port.ts";
 import type { Clock } from "../kernel/clock.ts";
 import type { BlobStore, Store } from "../store/port.ts";
+import { sql } from "../store/sql.ts";
 import { claimAttempts } from "./attempts.ts";
 import { BatchTimers } from "./batch-timers.ts";
 import { type Claim, type Core, SCHEDULING_CHANNEL } from "./core.ts";

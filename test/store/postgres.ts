@@ -23,19 +23,19 @@ export interface TestServer {
 export function findPostgres(): string | undefined {
   const versions = existsSync("/usr/lib/postgresql") ? readdirSync("/usr/lib/postgresql") : [];
   const newestFirst = versions.sort((a, b) => Number(b) - Number(a)).map((each) => `/usr/lib/postgresql/${each}/bin`);
-  const folders = [...(process.env["PATH"] ?? "").split(":"), ...newestFirst];
+  const folders = [...(process.env.PATH ?? "").split(":"), ...newestFirst];
   return folders.find((folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "postgres")));
 }
 
 /** Why PostgreSQL tests can't run here; undefined where they can. Say it by name in the skipped suite. */
 export function whyNoPostgres(): string | undefined {
-  if (process.env["TEST_DATABASE_URL"] !== undefined || findPostgres() !== undefined) return undefined;
+  if (process.env.TEST_DATABASE_URL !== undefined || findPostgres() !== undefined) return undefined;
   return "no PostgreSQL (initdb, postgres) on this machine and no TEST_DATABASE_URL";
 }
 
 /** TEST_DATABASE_URL names a server whose user may create databases; else one is started here. */
 export async function startPostgres(): Promise<TestServer> {
-  const given = process.env["TEST_DATABASE_URL"];
+  const given = process.env.TEST_DATABASE_URL;
   if (given !== undefined) {
     const unsupported = async () => {
       throw new Error("a server given by TEST_DATABASE_URL is not crashed");
