@@ -7,7 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
-import { pack } from "tar-stream";
+import { type Pack, pack } from "tar-stream";
 import type { Digest } from "../kernel/ids.ts";
 import type { AgentFile } from "./collect.ts";
 import { refusal, shown } from "./refusal.ts";
@@ -123,7 +123,7 @@ async function writeTar(
 }
 
 async function fill(
-  tar: ReturnType<typeof pack>,
+  tar: Pack,
   files: readonly AgentFile[],
   source: FileHandle,
   signal: AbortSignal | undefined,
@@ -141,10 +141,21 @@ async function fill(
       if (bytesRead === 0) throw new Error("the spool file is shorter than what was written to it");
       at += bytesRead;
       const chunk = Buffer.from(buffer.subarray(0, bytesRead));
-      if (!sink.write(chunk)) await new Promise<void>((wake) => sink.once("drain", wake).once("close", wake));
+      if (!sink.write(chunk)) await drained(sink);
     }
     sink.end(undefined);
     await promise;
   }
   tar.finalize();
+}
+
+/** Resolves when `sink` takes more, or has been given up. */
+async function drained(sink: ReturnType<Pack["entry"]>): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const wake = () => {
+      sink.off("drain", wake).off("close", wake);
+      resolve();
+    };
+    sink.on("drain", wake).on("close", wake);
+  });
 }

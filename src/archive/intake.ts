@@ -53,7 +53,16 @@ export interface Intake {
 
 export function createIntake(deps: IntakeDeps): Intake {
   const limit = pLimit(limits.archiveReadsAtOnceMax);
+  // One at a time: what a failed keeping removes must not be an agent that another archive has just counted on.
+  const keeping = pLimit(1);
   const underWay = new Map<Digest, Promise<Submission>>();
+
+  const readAndKeep = async (archive: ReceivedArchive, signal: AbortSignal | undefined): Promise<Submission> => {
+    const { rules, folder, clock } = deps;
+    await using read = await readSubmission(archive, { rules, folder, clock, signal });
+    await keeping(() => keepSubmission(deps.store, deps.blobs, archive, read, new Date(clock.now())));
+    return read.submission;
+  };
 
   /** Reads and keeps an archive that isn't known yet; callers of one digest at the same time share the work. */
   const submissionFor = async (archive: ReceivedArchive, signal: AbortSignal | undefined): Promise<Submission> => {
@@ -69,7 +78,7 @@ export function createIntake(deps: IntakeDeps): Intake {
         return await submissionFor(archive, signal);
       }
     }
-    const work = limit(() => readAndKeep(archive, deps, signal));
+    const work = limit(() => readAndKeep(archive, signal));
     underWay.set(archive.digest, work);
     try {
       return await work;
@@ -96,19 +105,4 @@ export function createIntake(deps: IntakeDeps): Intake {
       return { ...vote, archiveDigest: archive.digest };
     },
   };
-}
-
-async function readAndKeep(
-  archive: ReceivedArchive,
-  deps: IntakeDeps,
-  signal: AbortSignal | undefined,
-): Promise<Submission> {
-  await using read = await readSubmission(archive, {
-    rules: deps.rules,
-    folder: deps.folder,
-    clock: deps.clock,
-    signal,
-  });
-  await keepSubmission(deps.store, deps.blobs, archive, read, new Date(deps.clock.now()));
-  return read.submission;
 }

@@ -30,7 +30,7 @@ export const limits = {
   // one task
   taskIdCharsMax: 200,
   yamlBytesMax: 4 * 1024 ** 2,
-  yamlTokensMax: 20_000,
+  yamlTokensMax: 10_000,
   yamlDepthMax: 32,
   promptBytesMax: 1024 ** 2,
   checksBytesMax: 256 * 1024,

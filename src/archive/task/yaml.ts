@@ -13,6 +13,8 @@ export class YamlProblem extends Error {
   override readonly name = "YamlProblem";
 }
 
+const BLANK_RUN_MAX = 1_000;
+
 /** @returns a map without prototype, or a list or text at the root. @throws YamlProblem */
 export function parseYaml(bytes: Buffer): YamlValue {
   if (bytes.length > limits.yamlBytesMax) {
@@ -49,10 +51,15 @@ function parseTokens(text: string): CST.Token[] {
   const tokens: CST.Token[] = [];
   let count = 0;
   let isText = false;
+  let blankRun = 0;
   for (const source of new Lexer().lex(text)) {
     if (++count > limits.yamlTokensMax) throw new YamlProblem(`has more than ${limits.yamlTokensMax} tokens`);
     // The lexer announces plain and block text with a mark of its own; what follows is content, whatever it begins with.
     if (!isText) checkToken(source);
+    // For each blank line the parser looks at all those before it again.
+    blankRun = !isText && /^[\s#]/.test(source) ? blankRun + 1 : 0;
+    if (blankRun > BLANK_RUN_MAX)
+      throw new YamlProblem(`has more than ${BLANK_RUN_MAX} blank or comment lines in a row`);
     isText = source === CST.SCALAR;
     for (const token of parser.next(source)) tokens.push(token);
     if (parser.stack.length > limits.yamlDepthMax) {

@@ -1,6 +1,7 @@
 /** Threat rows Y01–Y03: a YAML file of a stranger is refused within 200 ms, or is plain data. */
 import { describe, expect, test } from "vitest";
 import { parseYaml, YamlProblem } from "../../../src/archive/task/yaml.ts";
+import { fastestMs } from "../support.ts";
 
 const bomb = [
   "a: &a [x,x,x,x,x,x,x,x,x]",
@@ -26,14 +27,19 @@ describe("refused within 200 ms", () => {
       text: Buffer.alloc(10 * 1024 ** 2, "a"),
       problem: /10485760 bytes long; at most 4194304/,
     },
-    { row: "Y01", why: "4 MB of list items", text: "- a\n".repeat(1_000_000), problem: /more than 20000 tokens/ },
+    { row: "Y01", why: "4 MB of list items", text: "- a\n".repeat(1_000_000), problem: /more than 10000 tokens/ },
     {
       row: "Y01",
       why: "4 MB of keys",
       text: Array.from({ length: 400_000 }, (_, n) => `k${n}: v`).join("\n"),
-      problem: /more than 20000 tokens|bytes long/,
+      problem: /more than 10000 tokens|bytes long/,
     },
-    { row: "Y01", why: "4 MB of empty lines", text: `a: b\n${"\n".repeat(4_000_000)}`, problem: /tokens|bytes/ },
+    {
+      row: "Y01",
+      why: "4 MB of empty lines",
+      text: `a: b\n${"\n".repeat(4_000_000)}`,
+      problem: /blank or comment lines/,
+    },
     { row: "Y02", why: "language tag", text: "a: !!python/object/apply:os.system ['id']", problem: /tag/ },
     { row: "Y02", why: "js tag", text: "a: !!js/function 'function(){}'", problem: /tag/ },
     { row: "Y02", why: "binary tag", text: "a: !!binary aGk=", problem: /tag/ },
@@ -52,11 +58,9 @@ describe("refused within 200 ms", () => {
   ];
   test.each(rows)("$row $why", ({ text, problem }) => {
     const bytes = Buffer.from(text as string);
-    const started = performance.now();
     expect(() => parseYaml(bytes)).toThrow(YamlProblem);
-    const tookMs = performance.now() - started;
     expect(() => parseYaml(bytes)).toThrow(problem);
-    expect(tookMs).toBeLessThan(200);
+    expect(fastestMs(() => parseYaml(bytes))).toBeLessThan(200);
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 });
@@ -87,6 +91,7 @@ describe("accepted as text", () => {
       value: { constructor: "x", toString: "y" },
     },
     { why: "a byte order mark and CRLF", text: "\ufeffa: b\r\nc: d\r\n", value: { a: "b", c: "d" } },
+    { why: "300 comment lines", text: `${"# x\n\n".repeat(300)}a: b`, value: { a: "b" } },
     { why: "a document start and comments", text: "# hi\n---\na: b # c\n...\n", value: { a: "b" } },
     { why: "block text that begins like an alias or tag", text: "a: |-\n *x\nb: |-\n !y", value: { a: "*x", b: "!y" } },
     { why: "symbols inside values", text: "a: 'x *y &z !t'\nb: x*y&z", value: { a: "x *y &z !t", b: "x*y&z" } },
@@ -99,15 +104,14 @@ describe("accepted as text", () => {
     { why: "quoted", text: `a: 'x\n${" ".repeat(1_000_000)}b'` },
     { why: "plain", text: `a: x\n${" ".repeat(1_000_000)}b` },
   ])("a million blanks to fold, $why, in 200 ms", ({ text }) => {
-    const started = performance.now();
     expect(parseYaml(Buffer.from(text))).toEqual({ a: "x b" });
-    expect(performance.now() - started).toBeLessThan(200);
+    expect(fastestMs(() => parseYaml(Buffer.from(text)))).toBeLessThan(200);
   });
 
   test("a patch of a megabyte in one double-quoted scalar", () => {
     const patch = '+ line with "quotes" and \\ and ünïcode\n'.repeat(25_000);
-    const started = performance.now();
-    expect(parseYaml(Buffer.from(`patch: ${JSON.stringify(patch)}\n`))).toEqual({ patch });
-    expect(performance.now() - started).toBeLessThan(1_500);
+    const yaml = Buffer.from(`patch: ${JSON.stringify(patch)}\n`);
+    expect(parseYaml(yaml)).toEqual({ patch });
+    expect(fastestMs(() => parseYaml(yaml))).toBeLessThan(1_000);
   });
 });
