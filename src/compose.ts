@@ -29,6 +29,7 @@ import { batchCounts } from "./store/tables/batches.ts";
 import { instanceId } from "./store/tables/meta.ts";
 import { createLogger, type Logger } from "./telemetry/logger.ts";
 import { createMeters } from "./telemetry/meters.ts";
+import { guardProcess } from "./telemetry/process-guard.ts";
 import { schedulerHooks } from "./telemetry/scheduler-hooks.ts";
 import { version } from "./version.ts";
 
@@ -47,6 +48,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const clock = systemClock;
   const logger = createLogger({ level: config.LOG_LEVEL, secrets: secretsOf(config) });
   await using opened = new AsyncDisposableStack();
+  opened.defer(guardProcess(logger));
 
   const store = opened.use(await openStore({ databaseUrl: config.DATABASE_URL, dataDir: config.DATA_DIR, logger }));
   const blobs = await openBlobs(config.DATA_DIR);
@@ -83,7 +85,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     config,
     clock,
     logger,
-    hooks: schedulerHooks(meters, logger),
+    hooks: schedulerHooks(meters),
   });
   const { isRunning, expireBatch } = scheduler;
 
