@@ -6,7 +6,7 @@ import { contractMessages, errorAnswer, errorWire } from "../../src/api/wire/err
 import { eventToWire, eventWire, snapshotEvent, streamClosedEvent } from "../../src/api/wire/event.ts";
 import { instanceToWire, instanceWire, statusToWire, statusWire } from "../../src/api/wire/status.ts";
 import { pendingWire, startedWire, submitToWire } from "../../src/api/wire/submit.ts";
-import { taskListItemToWire, taskToWire } from "../../src/api/wire/task.ts";
+import { taskListItemToWire, taskToWire, testsToWire } from "../../src/api/wire/task.ts";
 import { verifyToWire, verifyWire } from "../../src/api/wire/verify.ts";
 import { eventNames, type JournalEvent } from "../../src/journal/events.ts";
 import { AppError, catalogue, type ErrorCode } from "../../src/kernel/errors.ts";
@@ -65,8 +65,8 @@ const task: TaskRow = {
       },
     ],
     tests: [
-      { name: "fail_to_pass_1", passed: false, output: "assert 1 == 2", exitCode: 1 },
-      { name: "fail_to_pass_2", passed: false, output: "" },
+      { name: "fail_to_pass_1", passed: false, exitCode: 1 },
+      { name: "fail_to_pass_2", passed: false },
     ],
     agentOutput: { totalBytes: 2_000_000, truncated: true },
     testOutput: { totalBytes: 13, truncated: false },
@@ -135,6 +135,7 @@ const bodies: readonly { readonly name: string; readonly schema: v.GenericSchema
   { name: "task-head", schema: v.looseObject({}), body: taskToWire(task, "full") },
   { name: "task-head-summary", schema: v.looseObject({}), body: taskToWire(task, "summary") },
   { name: "task-head-none", schema: v.looseObject({}), body: taskToWire(task, "none") },
+  { name: "task-tests-head", schema: v.looseObject({}), body: testsToWire(task, "full") },
   { name: "tasks-item-head", schema: v.looseObject({}), body: taskListItemToWire(task, "full") },
   {
     name: "verify",

@@ -141,13 +141,14 @@ describe("who may read", () => {
       environment: { READ_TOKEN: "reader-token-1", PUBLIC_OUTPUTS: mode },
     });
     const id = await kept.addBatch({});
-    const result = { tests: [{ name: "t", passed: true, output: "hidden", exitCode: 0 }] };
+    const result = { tests: [{ name: "t", passed: true, exitCode: 0 }] };
     await kept.addTask(id, {
       taskId: "a",
       ordinal: 0,
       status: "completed",
       passed: true,
       result,
+      outputs: ["hidden"],
       texts: { test: "hidden" },
     });
     const path = `/batch/${id}/task/a`;
@@ -163,6 +164,7 @@ describe("who may read", () => {
     expect(await (await kept.get(`/batch/${id}/tasks`)).text()).not.toContain("hidden");
     expect(await (await kept.get(path, bearer("reader-token-1"))).json()).toMatchObject({
       test_output: "hidden",
+      test_results: [{ output: "hidden" }],
       outputs_withheld: false,
     });
   });

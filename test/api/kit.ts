@@ -67,6 +67,8 @@ interface NewTask {
   readonly reward?: number;
   readonly error?: string;
   readonly result?: object;
+  /** outputs of the result's tests */
+  readonly outputs?: readonly string[];
   readonly texts?: { readonly test?: string | Buffer; readonly agent?: string | Buffer; readonly patch?: string };
 }
 
@@ -246,13 +248,19 @@ async function addTask({ store, blobs }: ApiDeps, batchId: BatchId, task: NewTas
       reward: task.reward ?? (passed === true ? 1 : 0),
       error: task.error ?? null,
       attempt: 1,
-      result: task.result === undefined ? null : JSON.stringify(task.result),
+      result:
+        task.result === undefined ? null : JSON.stringify({ ...task.result, ...(await keepOutputs(blobs, task)) }),
       test_output_blob: await keep(texts.test),
       agent_output_blob: await keep(texts.agent),
       agent_patch_blob: await keep(texts.patch),
       duration_ms: hasEnded ? 1_234.5 : null,
     })
     .execute();
+}
+
+/** As scheduling/records.ts keeps them. */
+async function keepOutputs(blobs: ApiDeps["blobs"], { outputs }: NewTask): Promise<{ testsBlob?: string }> {
+  return outputs === undefined ? {} : { testsBlob: await blobs.put(JSON.stringify(outputs)) };
 }
 
 /** Opens a raw connection and resolves when it is up. */

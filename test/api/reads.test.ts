@@ -22,7 +22,10 @@ const result = {
       usage: { cpuMs: 5, memoryPeakBytes: 7 },
     },
   ],
-  tests: [{ name: "fail_to_pass_1", passed: false, output: "no\u001bpe", exitCode: 1 }],
+  tests: [
+    { name: "fail_to_pass_1", passed: false, exitCode: 1 },
+    { name: "fail_to_pass_2", passed: false },
+  ],
   agentOutput: { totalBytes: 99, truncated: true },
   notes: ["output was cut"],
 };
@@ -40,7 +43,14 @@ beforeAll(async () => {
     createdAt: new Date(1_700_000_000_000),
   });
   running = await kit.addBatch({ createdAt: new Date(1_700_000_100_000) });
-  await kit.addTask(ended, { taskId: "b/second task ü", ordinal: 0, status: "failed", passed: false, result });
+  await kit.addTask(ended, {
+    taskId: "b/second task ü",
+    ordinal: 0,
+    status: "failed",
+    passed: false,
+    result,
+    outputs: ['no\u0000pe, \\"quoted\\" 😀', "second"],
+  });
   await kit.addTask(ended, {
     taskId: "a",
     ordinal: 1,
@@ -178,7 +188,10 @@ describe("tasks", () => {
       error: null,
       truncated: true,
       agent_output_bytes: 99,
-      test_results: [{ name: "fail_to_pass_1", passed: false, output: "no\u001bpe", exit_code: 1 }],
+      test_results: [
+        { name: "fail_to_pass_1", passed: false, exit_code: 1, output: 'no\u0000pe, \\"quoted\\" 😀' },
+        { name: "fail_to_pass_2", passed: false, exit_code: null, output: "second" },
+      ],
     });
     expect(body.phases[1]).toMatchObject({ phase: "agent", outcome: "timed_out", cpu_ms: 5, memory_peak_bytes: 7 });
   });

@@ -9,10 +9,10 @@ import type { BatchId } from "../../kernel/ids.ts";
 import { findBatch } from "../../store/tables/batches.ts";
 import { findTask, listTasks, type TaskRow } from "../../store/tables/tasks.ts";
 import { type Api, type ApiApp, type ApiContext, addRoute, admitReader, encodedPath } from "../context.ts";
-import { jsonTextPieces } from "../json-text.ts";
+import { endOfString, jsonStringsOf, jsonTextPieces } from "../json-text.ts";
 import { PacedWriter } from "../paced-writer.ts";
 import { batchNotFound, parseBatchPath, parseTaskPath, taskNotFound } from "../wire/query.ts";
-import { type OutputsVisible, taskListItemToWire, taskToWire, textFields } from "../wire/task.ts";
+import { type OutputsVisible, taskListItemToWire, taskToWire, testsToWire, textFields } from "../wire/task.ts";
 
 /** Rows are read in pages, so that their results are not all held either. */
 const PAGE_COUNT = 20;
@@ -34,7 +34,7 @@ export function addTaskRoutes(app: ApiApp, api: Api): void {
       const id = parseBatchPath(c.req.param("id") ?? "");
       const task = await findTask(api.deps.store.db, id, parseTaskPath(encodedPath(c)));
       if (task === undefined) throw taskNotFound();
-      return writeJson(api, c, () => taskPieces(api, task, taskToWire(task, outputs), outputs));
+      return writeJson(api, c, () => wholeTaskPieces(api, task, outputs));
     },
   });
 }
@@ -47,26 +47,59 @@ async function* taskListPieces(api: Api, id: BatchId, outputs: OutputsVisible): 
     for (const task of page) {
       if (after !== undefined) yield ",";
       after = task.ordinal;
-      yield* taskPieces(api, task, taskListItemToWire(task, outputs), outputs);
+      yield* objectPieces(taskListItemToWire(task, outputs), textPieces(api, task, outputs));
     }
     if (page.length < PAGE_COUNT) break;
   }
   yield "]}";
 }
 
-/** `head` and then the texts, each from its blob. */
-async function* taskPieces(api: Api, task: TaskRow, head: object, outputs: OutputsVisible): AsyncGenerator<string> {
+async function* wholeTaskPieces(api: Api, task: TaskRow, outputs: OutputsVisible): AsyncGenerator<string> {
+  yield* objectPieces(taskToWire(task, outputs), testPieces(api, task, outputs), textPieces(api, task, outputs));
+}
+
+/** An object whose first members are those of `head`; each of `more` yields further members, every one with its comma. */
+async function* objectPieces(head: object, ...more: AsyncGenerator<string>[]): AsyncGenerator<string> {
   yield JSON.stringify(head).slice(0, -1);
+  for (const members of more) yield* members;
+  yield "}";
+}
+
+/** The texts of a task, each from its blob. */
+async function* textPieces(api: Api, task: TaskRow, outputs: OutputsVisible): AsyncGenerator<string> {
   for (const { name, blob } of textFields) {
-    const digest = task[blob];
     yield `,${JSON.stringify(name)}:"`;
-    if (digest !== null && outputs === "full") {
-      const text = await openText(api, digest);
-      if (text !== undefined) yield* jsonTextPieces(text, api.bounds.textPieceBytes);
-    }
+    const digest = task[blob];
+    const text = digest === null || outputs !== "full" ? undefined : await openText(api, digest);
+    if (text !== undefined) yield* jsonTextPieces(text, api.bounds.textPieceBytes);
     yield '"';
   }
-  yield "}";
+}
+
+/** `test_results`: what is in the row, and each output from the one blob that holds them all. */
+async function* testPieces(api: Api, task: TaskRow, outputs: OutputsVisible): AsyncGenerator<string> {
+  const { heads, outputsBlob } = testsToWire(task, outputs);
+  const blob = outputsBlob === undefined || heads.length === 0 ? undefined : await openText(api, outputsBlob);
+  const strings = blob === undefined ? undefined : jsonStringsOf(blob);
+  yield ',"test_results":[';
+  try {
+    for (const [index, head] of heads.entries()) {
+      yield `${index === 0 ? "" : ","}${JSON.stringify(head).slice(0, -1)},"output":"`;
+      if (strings !== undefined) yield* nextString(strings);
+      yield '"}';
+    }
+  } finally {
+    await strings?.return(undefined);
+  }
+  yield "]";
+}
+
+async function* nextString(strings: ReturnType<typeof jsonStringsOf>): AsyncGenerator<string> {
+  for (;;) {
+    const next = await strings.next();
+    if (next.done === true || next.value === endOfString) return;
+    yield next.value;
+  }
 }
 
 /** @returns undefined where the text is no longer kept: the verdict outlives it */

@@ -31,12 +31,13 @@ const resultStored = v.looseObject({
       v.looseObject({
         name: v.string(),
         passed: v.boolean(),
-        output: v.optional(v.string(), ""),
         exitCode: v.optional(v.number()),
       }),
     ),
     [],
   ),
+  /** blob of the JSON array of the tests' outputs (scheduling/records.ts) */
+  testsBlob: v.fallback(v.optional(v.string()), undefined),
   agentOutput: v.fallback(v.optional(textStored), undefined),
   testOutput: v.fallback(v.optional(textStored), undefined),
   agentPatch: v.fallback(v.optional(textStored), undefined),
@@ -76,9 +77,6 @@ const taskDetail = {
   ...marks,
   batch_id: v.string(),
   attempt: v.number(),
-  test_results: v.array(
-    v.object({ name: v.string(), passed: v.boolean(), output: v.string(), exit_code: v.nullable(v.number()) }),
-  ),
   phases: v.array(phaseWire),
   notes: v.array(v.string()),
   agent_exit_code: v.nullable(v.number()),
@@ -88,7 +86,14 @@ const taskDetail = {
   agent_output_bytes: v.number(),
   agent_patch_bytes: v.number(),
 };
-export const taskWire = v.object({ ...taskDetail, ...texts });
+const testHead = { name: v.string(), passed: v.boolean(), exit_code: v.nullable(v.number()) };
+export type TestHeadWire = v.InferOutput<v.ObjectSchema<typeof testHead, undefined>>;
+
+export const taskWire = v.object({
+  ...taskDetail,
+  test_results: v.array(v.object({ ...testHead, output: v.string() })),
+  ...texts,
+});
 export type TaskDetailWire = v.InferOutput<v.ObjectSchema<typeof taskDetail, undefined>>;
 
 /** The head of one task in the list: all but its texts. */
@@ -96,7 +101,7 @@ export function taskListItemToWire(task: TaskRow, visible: OutputsVisible) {
   return { ...taskSummaryToWire(task), ...marksToWire(readResult(task), visible) };
 }
 
-/** One task: all but its texts. */
+/** One task: all but its test results and its texts. */
 export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWire {
   const result = readResult(task);
   return {
@@ -104,7 +109,6 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
     ...marksToWire(result, visible),
     batch_id: task.batch_id,
     attempt: task.attempt,
-    test_results: visible === "none" ? [] : result.tests.map((test) => testToWire(test, visible)),
     phases: result.phases.map(phaseToWire),
     notes: visible === "none" ? [] : [...result.notes],
     agent_exit_code: result.agentExitCode ?? null,
@@ -116,6 +120,19 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
   };
 }
 
+/** What is said of each judging command but its output, and where the outputs are; undefined where they stay hidden. */
+export function testsToWire(
+  task: TaskRow,
+  visible: OutputsVisible,
+): { readonly heads: readonly TestHeadWire[]; readonly outputsBlob: string | undefined } {
+  const result = readResult(task);
+  const heads = result.tests.map(({ name, passed, exitCode }) => ({ name, passed, exit_code: exitCode ?? null }));
+  return {
+    heads: visible === "none" ? [] : heads,
+    outputsBlob: visible === "full" ? result.testsBlob : undefined,
+  };
+}
+
 function readResult(task: TaskRow): ResultStored {
   return v.parse(resultStored, task.result ?? {});
 }
@@ -123,11 +140,6 @@ function readResult(task: TaskRow): ResultStored {
 function marksToWire(result: ResultStored, visible: OutputsVisible) {
   const truncated = textFields.some(({ stored }) => result[stored]?.truncated === true);
   return { truncated, outputs_withheld: visible !== "full" };
-}
-
-function testToWire(test: ResultStored["tests"][number], visible: OutputsVisible) {
-  const output = visible === "full" ? test.output.toWellFormed() : "";
-  return { name: test.name, passed: test.passed, output, exit_code: test.exitCode ?? null };
 }
 
 function phaseToWire(record: ResultStored["phases"][number]): v.InferOutput<typeof phaseWire> {
