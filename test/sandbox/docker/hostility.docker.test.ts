@@ -85,7 +85,7 @@ describe.runIf(missing === undefined)("a hostile program in a strict sandbox", (
 
   it("R08 kill -9 -1, kill 1 and STOP everything end its own processes only", async () => {
     await fresh();
-    const suicide = await sandbox.run(bash("sleep 600 & kill -9 1; kill -9 -1; sleep 600"));
+    const suicide = await sandbox.run(bash("sleep 600 & kill -9 1; kill -9 -1; kill -9 $$"));
     expect(suicide.outcome).toEqual({ kind: "signaled", signal: "SIGKILL" });
     const stopped = await sandbox.run(bash("kill -STOP -1; kill -STOP $$; sleep 600", { timeoutMs: 500 }));
     expect(stopped.outcome).toEqual({ kind: "timedOut", limitMs: 500 });
