@@ -64,12 +64,16 @@ export function endRecord(isTruncated = false): Buffer {
 export class RecordingReporter implements AttemptReporter {
   readonly phases: string[] = [];
   readonly logs: string[] = [];
+  /** when each phase's state or the first line of its output was told, ms */
+  readonly times = new Map<string, number>();
 
   phase(...[phase, state, detail]: Parameters<AttemptReporter["phase"]>): void {
+    this.times.set(`${phase} ${state}`, performance.now());
     this.phases.push(`${phase} ${state}${detail?.cached === true ? " cached" : ""}`);
   }
 
   log(...[phase, , text]: Parameters<AttemptReporter["log"]>): void {
+    if (!this.times.has(phase)) this.times.set(phase, performance.now());
     this.logs.push(`${phase}: ${text}`);
   }
 }
