@@ -2,7 +2,6 @@
  * What a dead process of this DATA_DIR left: attempts that say `running` under our owner id. Nobody else may take them;
  * we may, because the DATA_DIR is locked and we have begun none yet. Batches that were being read are read again.
  */
-import { sql } from "../store/sql.ts";
 import { endAttempt } from "./attempts.ts";
 import type { Core } from "./core.ts";
 
@@ -31,7 +30,7 @@ export async function recover(core: Core): Promise<Recovered> {
     .selectFrom("batches")
     .select(["batch_id", "status", "started_at"])
     .where("status", "in", ["extracting", "running"])
-    .orderBy(sql`opened_at`)
+    .orderBy("opened_at")
     .execute();
   for (const batch of batches) {
     if (batch.status === "running") {

@@ -31,6 +31,8 @@ export function openServer(databaseUrl: string, logger: StoreLogger | undefined)
   });
   // An idle connection that breaks is replaced by the pool; without a listener its error would end the process.
   pool.on("error", (error) => logger?.warn({ err: error.message }, "idle database connection lost"));
+  // So would that of one that breaks while it is lent out, between two queries of a transaction: the next query says it.
+  pool.on("connect", (client) => client.on("error", () => undefined));
   const scope = new TransactionScope();
   const listener = new ServerListener(connection, logger);
   return {
