@@ -11,6 +11,7 @@ import type { Journal } from "../../src/journal/port.ts";
 import { type Clock, systemClock } from "../../src/kernel/clock.ts";
 import type { BatchId, Digest, TaskId } from "../../src/kernel/ids.ts";
 import { emptyText } from "../../src/kernel/outcome.ts";
+import { type Deferred, deferred } from "../../src/kernel/signals.ts";
 import type { SchedulerHooks } from "../../src/scheduling/hooks.ts";
 import type { RetryPolicy } from "../../src/scheduling/retry-policy.ts";
 import { createScheduler, type Scheduler, type SchedulerConfig } from "../../src/scheduling/scheduler.ts";
@@ -189,4 +190,24 @@ export async function startKit(options: KitOptions = {}): Promise<Kit> {
       if (options.dataDir === undefined) rmSync(temporary, { recursive: true, force: true });
     },
   };
+}
+
+/** An evaluator that waits in each task until it is let go, and says when it has begun. */
+export function gated() {
+  const gates = new Map<string, { begun: Deferred<void>; go: Deferred<void> }>();
+  const gate = (key: string) => {
+    const made = gates.get(key) ?? { begun: deferred(), go: deferred() };
+    gates.set(key, made);
+    return made;
+  };
+  const evaluate: Evaluate = async (input, _reporter, signal) => {
+    const { begun, go } = gate(`${input.batchId}/${input.task.taskId}`);
+    begun.resolve();
+    await new Promise<void>((resolve, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      go.promise.then(resolve);
+    });
+    return resultOf({});
+  };
+  return { gate, evaluate };
 }
