@@ -8,8 +8,17 @@ import type { ExitReport } from "./frames.ts";
 /** Why the host ended a command. */
 export type HostAction = "timeout" | "disk" | undefined;
 
-const signalNames = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const signalNames = namesByNumber(constants.signals);
+const errnoNames = namesByNumber(constants.errno);
+
+/** Some numbers have two names; the one that stands first is the usual one (SIGABRT, EAGAIN). */
+function namesByNumber(numbers: Readonly<Record<string, number>>): ReadonlyMap<number, string> {
+  return new Map(
+    Object.entries(numbers)
+      .reverse()
+      .map(([name, number]) => [number, name]),
+  );
+}
 
 /** @returns the outcome; the host's own limits win only where the supervisor confirms that they ended it
  *  @throws AppError `sandbox_failed` where the command could not be started for a reason that is not its own */

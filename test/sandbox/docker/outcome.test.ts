@@ -29,6 +29,7 @@ describe("outcome of a command", () => {
       report: { exitCode: -1, signal: 11 },
       outcome: { kind: "signaled", signal: "SIGSEGV" },
     },
+    { why: "an abort", report: { exitCode: -1, signal: 6 }, outcome: { kind: "signaled", signal: "SIGABRT" } },
     { why: "a real-time signal", report: { exitCode: -1, signal: 40 }, outcome: { kind: "signaled", signal: "SIG40" } },
     {
       why: "our kill at the timeout",
