@@ -2,12 +2,10 @@
  * The load: 200 submissions of distinct small archives by three validators each, while 100 SSE and 100 WebSocket clients
  * follow. No error, no event lost or doubled, memory flat. PROCTOR_LOAD_SUBMISSIONS makes it smaller or larger.
  */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import AdmZip from "adm-zip";
 import pLimit from "p-limit";
 import { expect, it } from "vitest";
+import { makeSmallRepository, smallArchive } from "./support/archive.ts";
 import { type Followed, firstGap, followSse, followWs, journaled } from "./support/follow.ts";
 import { makeDataDir, startServer } from "./support/server.ts";
 import { call, makeValidator } from "./support/validator.ts";
@@ -19,31 +17,12 @@ const GROWTH_MAX_BYTES = 64 * 1024 ** 2;
 
 const validators = [makeValidator(11), makeValidator(12), makeValidator(13)];
 
-function makeRepository(folder: string): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "value.txt"), "1\n");
-  const git = (...args: string[]) =>
-    execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@t.invalid", ...args], { cwd: folder });
-  git("init", "-q", "-b", "main");
-  git("add", "-A");
-  git("commit", "-qm", "one");
-}
-
-function smallArchive(number: number): Buffer {
-  const zip = new AdmZip();
-  const yaml = [`id: load/${number}`, "repo: load/small", "fail_to_pass:", "  - grep -q 2 value.txt"].join("\n");
-  zip.addFile("tasks/one/workspace.yaml", Buffer.from(yaml));
-  zip.addFile("tasks/one/prompt.md", Buffer.from(`Put a 2 into value.txt (${number}).\n`));
-  zip.addFile("agent_code/agent.sh", Buffer.from("echo working; echo 2 > value.txt\n"));
-  return zip.toBuffer();
-}
-
 it(`takes ${SUBMISSIONS} submissions by three validators with ${2 * FOLLOWERS_EACH} followers`, async () => {
   await using folder = await makeDataDir();
-  makeRepository(join(folder.path, "repositories/load+small/repo"));
+  const { template } = makeSmallRepository(folder.path);
   await using server = await startServer(join(folder.path, "data"), {
     VALIDATOR_HOTKEYS: validators.map(({ hotkey }) => hotkey).join(","),
-    REPO_URL_TEMPLATE: `file://${folder.path}/repositories/{owner}+{name}/repo`,
+    REPO_URL_TEMPLATE: template,
     CONSENSUS_THRESHOLD: "1",
     CONSENSUS_TTL_SECS: "600",
     MAX_ACTIVE_BATCHES: "8",
@@ -53,7 +32,7 @@ it(`takes ${SUBMISSIONS} submissions by three validators with ${2 * FOLLOWERS_EA
   const batchIds: string[] = [];
 
   const submitAll = async (number: number) => {
-    const archive = smallArchive(number);
+    const archive = smallArchive({ name: String(number) });
     let batchId = "";
     for (const [index, validator] of validators.entries()) {
       const { status, body } = await validator.submit(server.url, archive, { concurrentTasks: 1 });
