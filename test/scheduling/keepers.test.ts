@@ -79,8 +79,10 @@ describe("sandbox reaper (F13, R08)", () => {
       isRunning: (_batch, task, attempt) => running.has(`${task}/${attempt}`),
     });
     put(host, found("left", "t0"), found("left-prepare", "-"), found("own", "t1", 2));
+    put(host, { ...found("new-prepare", "-"), createdAtMs: Date.now() });
     expect(await reaper.run(signal)).toBe(2);
-    expect([...host.sandboxes.keys()]).toEqual(["own"]);
+    expect([...host.sandboxes.keys()]).toEqual(["own", "new-prepare"]);
+    host.sandboxes.delete("new-prepare");
 
     put(host, found("orphan", "t9"), found("prepare", "-"), found("ended-prepare", "-", 1, false));
     expect(await reaper.run(signal)).toBe(0);

@@ -1,8 +1,8 @@
 /**
  * Removes sandboxes of this instance that nobody owns: of attempts that don't run here any more, and those that a dead
  * process left. A sandbox appears on the engine before and disappears after its attempt's own books say so; therefore
- * one is removed only when two sweeps in a row found it without an owner. At the first sweep after a start nothing can be
- * ours yet, so what is there already needs no second look.
+ * one is removed only when two sweeps in a row found it without an owner. At the first sweep after a start, what has no
+ * attempt here needs no second look, and preparations older than this process are nobody's.
  */
 import type { FoundSandbox, SandboxHost } from "../../sandbox/port.ts";
 import type { Keeper } from "./keeper.ts";
@@ -15,19 +15,20 @@ export interface SandboxReaperOptions {
   /** ids that are in use although they belong to no task (preparations) */
   readonly isInUse?: (sandbox: FoundSandbox) => boolean;
   readonly intervalMs?: number;
-  /** tells the first sweep that attempts have begun already: then it removes nothing at once */
-  readonly fresh?: boolean;
+  /** when this process began, by the engine's clock */
+  readonly startedAtMs?: number;
 }
 
 export function sandboxReaper(options: SandboxReaperOptions): Keeper {
   const { host, instance, isRunning } = options;
   let suspects = new Set<string>();
-  let first = options.fresh ?? true;
+  const startedAtMs = options.startedAtMs ?? performance.timeOrigin;
+  let first = true;
   const isOwned = (found: FoundSandbox): boolean => {
     const { batch, task, attempt } = found.labels;
     if (task !== "-") return isRunning(batch, task, attempt);
     // A preparation has no attempt to ask for: while it runs, its own lifetime ends it.
-    return options.isInUse?.(found) ?? (found.running && !first);
+    return options.isInUse?.(found) ?? (found.running && !(first && found.createdAtMs < startedAtMs));
   };
   return {
     name: "sandbox-reaper",
