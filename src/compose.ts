@@ -27,7 +27,7 @@ import { openBlobs } from "./store/blobs.ts";
 import { openStore } from "./store/open.ts";
 import { batchCounts } from "./store/tables/batches.ts";
 import { instanceId } from "./store/tables/meta.ts";
-import { createLogger, type Logger } from "./telemetry/logger.ts";
+import { createLogger, type Logger, secretsOf } from "./telemetry/logger.ts";
 import { createMeters } from "./telemetry/meters.ts";
 import { guardProcess } from "./telemetry/process-guard.ts";
 import { schedulerHooks } from "./telemetry/scheduler-hooks.ts";
@@ -151,14 +151,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
     },
     counts: () => batchCounts(store.db),
     readiness: {
-      store: () => store.ping(),
       engine: (signal) => host.ping(signal),
       sandbox_image: sandboxImage,
-      validators: async () => {
-        if ((validators.current()?.keys.size ?? 0) === 0) {
-          throw new AppError("whitelist_not_ready", "the validator set has not been read yet");
-        }
-      },
       scheduler: async () => {
         if (scheduler.stats().draining) throw new AppError("shutting_down", "this server is draining");
       },
@@ -216,9 +210,4 @@ function validatorSet(config: Config, logger: Logger): ValidatorSet {
     clock: systemClock,
     report: ({ level, message, ...fields }) => logger[level](fields, message),
   });
-}
-
-function secretsOf(config: Config): string[] {
-  const password = URL.canParse(config.DATABASE_URL) ? new URL(config.DATABASE_URL).password : "";
-  return [config.READ_TOKEN, config.ADMIN_TOKEN, decodeURIComponent(password)].filter((secret) => secret !== "");
 }
