@@ -7,6 +7,8 @@
  * double-forks and keeps stdout open is gone within 1 s after its time is up; output never grows the server's memory
  * beyond the caps given. Errors: what the command did is an Outcome; what the engine failed to do is an AppError
  * (`sandbox_unavailable`, `sandbox_failed`, `image_missing`), retryable unless the catalogue says otherwise.
+ * Every command but root's in `build` runs with no capability at all (effective and bounding sets empty) and
+ * no-new-privileges; it can neither signal nor read the supervisor that reports its end.
  */
 import type { Readable } from "node:stream";
 import type { CapturedText, Outcome, Phase } from "../kernel/outcome.ts";

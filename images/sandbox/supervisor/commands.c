@@ -282,10 +282,10 @@ static void work(struct command *c)
 {
     command_feed(c);
     command_read(c);
-    if (c->streams[0].total + c->streams[1].total > c->flood_max && (c->end.flags & EXIT_FLOODED) == 0 &&
-        c->state == RUNNING) {
-        c->end.flags |= EXIT_FLOODED;
-        kill_command(c);
+    if (c->streams[0].total + c->streams[1].total > c->flood_max && (c->end.flags & EXIT_FLOODED) == 0) {
+        c->end.flags |= EXIT_FLOODED; /* also when it was faster than we count */
+        if (c->state == RUNNING)
+            kill_command(c);
     }
     if (c->state == DRAINING && command_drained(c)) {
         command_shut(&c->in);

@@ -34,6 +34,7 @@ export interface DockerHostOptions {
 }
 
 const HELLO_MS = 15_000;
+const KILLED_EXIT_CODE = 137;
 const DEAD_MAN_MS = 30_000;
 const REMOVE_TRIES_MS = [0, 200, 1_000, 5_000, 15_000] as const;
 
@@ -118,7 +119,8 @@ class DockerHost implements SandboxHost {
       return sandbox;
     } catch (error) {
       link?.fail("the sandbox could not be opened");
-      if (spec.network === "open") this.#network.forget();
+      this.#programs.forget();
+      this.#network.forget();
       await control.remove();
       throw error;
     }
@@ -260,8 +262,13 @@ class DockerHost implements SandboxHost {
       wasOutOfMemory: async () => {
         let outOfMemory = false;
         await quietly("a container's end could not be read", async () => {
-          const info = await this.#engine.call("inspect", "reading a sandbox's end", () => container.inspect());
-          outOfMemory = info.State.OOMKilled;
+          // the line ends a moment before the engine knows of the end
+          await this.#engine.call("inspect", "waiting for a sandbox's end", (abortSignal) =>
+            container.wait({ abortSignal }),
+          );
+          const { State } = await this.#engine.call("inspect", "reading a sandbox's end", () => container.inspect());
+          // the flag also stands for a child that was killed long before: only PID 1 itself ends with 137
+          outOfMemory = State.OOMKilled && State.ExitCode === KILLED_EXIT_CODE;
         });
         return outOfMemory;
       },

@@ -39,41 +39,43 @@ export class Programs {
     return this.#volume.name;
   }
 
-  /** The engine copies an image's folder into a new volume that is mounted over it when a container is created. */
+  /** Forgets that it was filled: whoever failed to open a sandbox makes the next one look again. */
+  forget(): void {
+    this.#volume = undefined;
+  }
+
+  /**
+   * The engine copies an image's folder into an empty volume that is mounted over it when a container is created, and
+   * leaves one that holds something alone: so this may be done again, and heals a volume that was left empty.
+   */
   async #fill(imageId: string): Promise<string> {
     const volume = `proctor-programs-${this.#instance}-${imageId.replace("sha256:", "").slice(0, 16)}`;
     const labels = { "proctor.instance": this.#instance, "proctor.programs": imageId };
     const { docker } = this.#engine;
-    if (await this.#isFilled(volume)) return volume;
-    await this.#engine.call("create", `making volume ${volume}`, () =>
-      docker.createVolume({ Name: volume, Labels: labels }),
-    );
-    const container = await this.#engine.call("create", `filling volume ${volume}`, (abortSignal) =>
-      docker.createContainer({
-        name: `proctor-programs-${randomUUID()}`,
-        Image: imageId,
-        Entrypoint: [`${PROGRAMS}/supervisor`],
-        Labels: { "proctor.instance": this.#instance },
-        HostConfig: {
-          NetworkMode: "none",
-          Mounts: [{ Type: "volume", Source: volume, Target: PROGRAMS, ReadOnly: false }],
-        },
-        abortSignal,
-      }),
-    );
-    await this.#engine.call("remove", `filling volume ${volume}`, () => container.remove({ force: true }));
-    return volume;
-  }
-
-  /** The name holds the image's id, and a volume is only ever filled whole. */
-  async #isFilled(volume: string): Promise<boolean> {
-    const { docker } = this.#engine;
+    const what = `filling volume ${volume}`;
+    await this.#engine.call("create", what, () => docker.createVolume({ Name: volume, Labels: labels }));
+    const name = `proctor-programs-${randomUUID()}`;
     try {
-      await this.#engine.call("inspect", `reading volume ${volume}`, () => docker.getVolume(volume).inspect());
-      return true;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
+      await this.#engine.call("create", what, (abortSignal) =>
+        docker.createContainer({
+          name,
+          Image: imageId,
+          Entrypoint: [`${PROGRAMS}/supervisor`],
+          Labels: { "proctor.instance": this.#instance },
+          HostConfig: {
+            NetworkMode: "none",
+            Mounts: [{ Type: "volume", Source: volume, Target: PROGRAMS, ReadOnly: false }],
+          },
+          abortSignal,
+        }),
+      );
+    } finally {
+      await this.#engine
+        .call("remove", what, () => docker.getContainer(name).remove({ force: true }))
+        .catch((error: unknown) => {
+          if (!isNotFound(error)) throw error;
+        });
     }
+    return volume;
   }
 }

@@ -65,7 +65,13 @@ describe.runIf(missing === undefined)("harvest", () => {
     const wiped = await sandbox.run(bash("exec /proctor/bin/wipe /repo /tmp", { cwd: "/" }));
     expect(wiped.outcome, wiped.output.text).toEqual({ kind: "exited", exitCode: 0 });
     const made = await sandbox.run(
-      bash(`set -e; mkdir /tmp/base; cd /tmp/base; ${base}\ncp -a /tmp/base/. /repo; cd /repo; ${work}`, { cwd: "/" }),
+      bash(
+        `set -e; mkdir /tmp/base; cd /tmp/base; ${base}\nshopt -s dotglob nullglob; for f in *; do cp -a "$f" /repo; done; cd /repo; ${work}`,
+        {
+          cwd: "/",
+          fileBytesMax: 4096 * megabyte,
+        },
+      ),
     );
     expect(made.outcome, made.output.text).toEqual({ kind: "exited", exitCode: 0 });
     const result = await sandbox.runForData({
@@ -163,7 +169,7 @@ describe.runIf(missing === undefined)("harvest", () => {
   });
 
   it("X07 a sparse file of 2 GB is left out at once", async () => {
-    const result = await harvest("true", "python3 -c \"open('big','wb').truncate(400*2**20)\"; echo -n ok > ok");
+    const result = await harvest("true", "python3 -c \"open('big','wb').truncate(2*2**30)\"; echo -n ok > ok");
     expect(result.shown).toEqual(["F ok ok", "S big larger than what may still cross"]);
     expect(result).toMatchObject({ truncated: true, bytes: 2, files: 1 });
   });
