@@ -1,5 +1,6 @@
 /**
- * One process owns a DATA_DIR. The lock is a file that says who holds it; it is made by `link`, so it is there whole or
+ * One process owns a DATA_DIR. Between processes of one machine the kernel decides (folder-guard.ts). The lock file says
+ * who holds it, and decides between machines and containers on one volume; it is made by `link`, so it is there whole or
  * not at all. A holder on this machine is alive when a process of that id and start time is (ids are used again, start
  * times are not). A holder elsewhere – another host or container on the same volume – can't be asked: it touches the file
  * every few seconds, and one that stays untouched is dead.
@@ -12,6 +13,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "../kernel/errors.ts";
 import { codeOf } from "./errors.ts";
+import { guardFolder } from "./folder-guard.ts";
 
 const TOUCH_MS = 3_000;
 /** How long a foreign lock is watched before it counts as left behind. */
@@ -37,6 +39,8 @@ interface Holder {
 export async function lockDataDir(dataDir: string, watchMs: number = WATCH_MS): Promise<DataLock> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const path = join(dataDir, "lock");
+  const unguard = await guardFolder(dataDir);
+  if (unguard === undefined) throw heldBy(path, parseHolder(await readFile(path, "utf8").catch(() => "")));
   const own: Holder = {
     pid: process.pid,
     started: startTimeOf(process.pid) ?? "",
@@ -46,9 +50,12 @@ export async function lockDataDir(dataDir: string, watchMs: number = WATCH_MS): 
     token: randomUUID(),
   };
   const draft = `${path}.${own.token}`;
-  await writeFile(draft, JSON.stringify(own), { mode: 0o600, flag: "wx" });
   try {
+    await writeFile(draft, JSON.stringify(own), { mode: 0o600, flag: "wx" });
     await take(path, draft, own, watchMs);
+  } catch (error) {
+    await unguard();
+    throw error;
   } finally {
     await rm(draft, { force: true });
   }
@@ -61,6 +68,7 @@ export async function lockDataDir(dataDir: string, watchMs: number = WATCH_MS): 
       clearInterval(touching);
       const text = await readFile(path, "utf8").catch(() => "");
       if (parseHolder(text)?.token === own.token) await rm(path, { force: true }).catch(() => undefined);
+      await unguard();
     },
   };
 }
