@@ -1,10 +1,8 @@
 /** Threat rows U01–U06 at the function: forms, lengths, stalls, cuts, slots, full disks; the spool is empty after each. */
 import { createHash, randomBytes } from "node:crypto";
-import { open, utimes, writeFile } from "node:fs/promises";
-import { hostname } from "node:os";
+import { open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { sweepSpool } from "../../src/archive/spool.ts";
 import { createReceiver, type UploadInput, type UploadOptions } from "../../src/archive/upload.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { AppError } from "../../src/kernel/errors.ts";
@@ -370,34 +368,6 @@ describe("refused; the spool is empty after it", () => {
     await using received = await receiving.catch((error: unknown) => Promise.reject(error));
     expect(received.sizeBytes).toBe(90_000);
   });
-});
-
-describe("sweeping", () => {
-  test("what a killed process left goes, what lives stays", async () => {
-    const { folder, receiver: r } = receiver();
-    await using live = await r.receive(input([{ name: "file", filename: "a", content: Buffer.from("x") }]));
-    const host = hostname()
-      .replace(/[^A-Za-z0-9.]/g, "_")
-      .slice(0, 64);
-    const id = "0".repeat(32);
-    const rows = [
-      { why: "dead process of this host", name: `proctor-spool-${host}-4194303-${id}`, stays: false },
-      { why: "living process of this host", name: `proctor-spool-${host}-${process.ppid}-${id}`, stays: true },
-      { why: "another host, fresh", name: `proctor-spool-elsewhere-1-${id}`, stays: true },
-      { why: "another host, old", name: `proctor-spool-elsewhere-2-${id}`, stays: false },
-      { why: "not ours", name: "README", stays: true },
-    ];
-    for (const { name } of rows) await writeFile(`${folder}/${name}`, "");
-    const old = new Date(Date.now() - 26 * 3_600_000);
-    await utimes(`${folder}/proctor-spool-elsewhere-2-${id}`, old, old);
-    // Its own pid at start means an earlier life of the same container.
-    expect(await sweepSpool(folder)).toBe(3);
-    const left = await namesIn(folder);
-    for (const { name, stays } of rows) expect(left.includes(name)).toBe(stays);
-    expect(left).not.toContain(live.path.slice(folder.length + 1));
-  });
-
-  test("a folder that isn't there yet", async () => expect(await sweepSpool(scratch.path("nowhere"))).toBe(0));
 });
 
 test("errors are of the catalogue", async () => {
