@@ -152,10 +152,3 @@ describe("ends", () => {
     expect(readdirSync(scratch.path())).not.toContain("b");
   });
 });
-
-function _flipped(bytes: Buffer, at: number): Buffer {
-  const copy = Buffer.from(bytes);
-  const index = at < 0 ? copy.length + at : at;
-  copy[index] = (copy[index] ?? 0) ^ 0xff;
-  return copy;
-}
