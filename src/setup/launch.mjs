@@ -15,6 +15,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 const NODE_MAJOR = 24;
 /** pinned; npm checks its bytes against the registry's integrity hash */
 const NODE_VERSION = "24.21.0";
+const NPM_VERSION = "11.19.1";
 const EXIT_MISSING = 4;
 const BRINGING = ["setup", "quickstart", "test"];
 
@@ -67,19 +68,29 @@ function major(version) {
   return match === null ? 0 : Number(match[1]);
 }
 
-/** Whether node_modules holds what the lock file says, package by package; optional ones may be absent. */
+/** Whether node_modules holds what the lock file says, package by package; of optional ones those for this platform. */
 function packagesPresent() {
   if (!isCheckout) return true;
   try {
     const wanted = JSON.parse(fs.readFileSync(path.join(root, "package-lock.json"), "utf8")).packages;
     const present = JSON.parse(fs.readFileSync(path.join(root, "node_modules/.package-lock.json"), "utf8")).packages;
     return Object.keys(wanted).every((name) => {
-      if (name === "" || wanted[name].optional === true || wanted[name].devOptional === true) return true;
+      if (name === "" || !isNeeded(wanted[name])) return true;
       return present[name] !== undefined && present[name].integrity === wanted[name].integrity;
     });
   } catch {
     return false;
   }
+}
+
+/** An optional package that names no platform is one that may fail to build; one that names ours is a native part. */
+function isNeeded(entry) {
+  if (entry.optional !== true && entry.devOptional !== true) return true;
+  if (entry.os === undefined && entry.cpu === undefined) return false;
+  const header = process.report === undefined ? {} : process.report.getReport().header;
+  const libc = header.glibcVersionRuntime === undefined ? "musl" : "glibc";
+  const fits = (list, value) => list === undefined || list.includes(value);
+  return fits(entry.os, process.platform) && fits(entry.cpu, process.arch) && fits(entry.libc, libc);
 }
 
 function whatIsMissing(node) {
@@ -99,15 +110,8 @@ function bringNode() {
     );
   }
   const name = `node-${platform}`;
-  const fresh = path.join(stateDir, `node.${process.pid}.partial`);
-  const target = path.join(stateDir, "node");
-  fs.mkdirSync(fresh, { recursive: true });
-  try {
-    step(`Node ${NODE_VERSION} into .proctor/node`, () => {
-      npm(
-        ["install", "--prefix", fresh, "--no-save", "--no-package-lock", "--ignore-scripts", `${name}@${NODE_VERSION}`],
-        fresh,
-      );
+  step(`Node ${NODE_VERSION} into .proctor/node`, () =>
+    bring(`${name}@${NODE_VERSION}`, "node", (fresh) => {
       const binary = path.join(fresh, "node_modules", name, "bin/node");
       const asked = spawnSync(binary, ["--version"], { encoding: "utf8", timeout: 10000 });
       if (asked.status !== 0) {
@@ -118,40 +122,63 @@ function bringNode() {
       fs.mkdirSync(path.join(fresh, "bin"));
       fs.renameSync(binary, path.join(fresh, "bin/node"));
       fs.rmSync(path.join(fresh, "node_modules"), { recursive: true, force: true });
-      fs.rmSync(target, { recursive: true, force: true });
-      fs.renameSync(fresh, target); // all or nothing: an interrupted run leaves no half Node behind
-    });
+    }),
+  );
+  return path.join(stateDir, "node/bin/node");
+}
+
+/** Installs one package into `.proctor/<folder>`, all or nothing: an interrupted run leaves no half of it. */
+function bring(spec, folder, shape) {
+  const fresh = path.join(stateDir, `${folder}.${process.pid}.partial`);
+  const target = path.join(stateDir, folder);
+  fs.mkdirSync(fresh, { recursive: true });
+  try {
+    const flags = ["--no-save", "--no-package-lock", "--ignore-scripts"];
+    npm(ownNpm(), ["install", "--prefix", fresh].concat(flags, [spec]), fresh);
+    shape(fresh);
+    fs.rmSync(target, { recursive: true, force: true });
+    fs.renameSync(fresh, target);
   } finally {
     fs.rmSync(fresh, { recursive: true, force: true });
   }
-  return path.join(target, "bin/node");
 }
 
 /** Install scripts stay off: no package needs one here, and one of a test dependency would ask for a compiler. */
 function bringPackages(node) {
-  step("packages of package-lock.json", () => npm(["ci", "--ignore-scripts"], root, path.dirname(node)));
+  step("packages of package-lock.json", () => npm(npmUnder(node), ["ci", "--ignore-scripts"], root));
 }
 
-/** Runs the npm that started us, else the one on PATH, under its own Node; quiet unless it fails. */
-function npm(npmArgs, cwd, pathFirst) {
+/** The npm that started us under its own Node, else the one on PATH, as [command, ...arguments]. */
+function ownNpm() {
   const own = process.env.npm_execpath;
-  const useOwn = own !== undefined && /npm-cli\.(c|m)?js$/.test(own) && fs.existsSync(own);
-  const command = useOwn ? process.execPath : "npm";
-  const all = (useOwn ? [own] : []).concat(npmArgs, [
-    "--no-audit",
-    "--no-fund",
-    "--no-update-notifier",
-    "--fetch-retries=5",
-    "--loglevel=error",
-  ]);
+  const isNpm = own !== undefined && /npm-cli\.(c|m)?js$/.test(own) && fs.existsSync(own);
+  return isNpm ? [process.execPath, own] : ["npm"];
+}
+
+/** npm leaves out native packages that its own Node is too old for: so it must run under the Node that will use them. */
+function npmUnder(node) {
+  if (node === process.execPath) return ownNpm();
+  const cli = path.join(stateDir, "npm/node_modules/npm/bin/npm-cli.js");
+  if (!fs.existsSync(cli)) bring(`npm@${NPM_VERSION}`, "npm", () => {});
+  return [node, cli];
+}
+
+/** Runs npm, quiet unless it fails. */
+function npm(command, npmArgs, cwd) {
+  const quiet = ["--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=5", "--loglevel=error"];
   const env = Object.assign({}, process.env);
   // npm started by npm must not take the outer one's prefix or dry-run for its own.
-  for (const key of Object.keys(env))
-    if (/^npm_(config_(global|prefix|local_prefix|dry_run|omit|only|production)|package_|lifecycle_)/i.test(key))
-      delete env[key];
+  const outer = /^npm_(config_(global|prefix|local_prefix|dry_run|omit|only|production)|package_|lifecycle_)/i;
+  for (const key of Object.keys(env)) if (outer.test(key)) delete env[key];
   delete env.NODE_ENV; // "production" would leave out what the tests need
-  if (pathFirst !== undefined) env.PATH = `${pathFirst}${path.delimiter}${env.PATH || ""}`;
-  const ran = spawnSync(command, all, { cwd, env, encoding: "utf8", timeout: 600000, maxBuffer: 1 << 26 });
+  if (path.isAbsolute(command[0])) env.PATH = `${path.dirname(command[0])}${path.delimiter}${env.PATH || ""}`;
+  const ran = spawnSync(command[0], command.slice(1).concat(npmArgs, quiet), {
+    cwd,
+    env,
+    encoding: "utf8",
+    timeout: 600000,
+    maxBuffer: 1 << 26,
+  });
   if (ran.error !== undefined && ran.error.code === "ENOENT")
     throw new Error('no "npm" on PATH; install npm and run this again');
   if (ran.status !== 0) {

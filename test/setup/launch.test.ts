@@ -23,15 +23,24 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 function lock(integrity: string): void {
-  const packages = { "": {}, "node_modules/a": { integrity }, "node_modules/b": { integrity, optional: true } };
+  const native = { integrity, optional: true, os: [process.platform], cpu: [process.arch] };
+  const packages = {
+    "node_modules/native": native,
+    "node_modules/foreign": { ...native, cpu: ["pdp11"] },
+    "": {},
+    "node_modules/a": { integrity },
+    "node_modules/b": { integrity, optional: true },
+  };
   writeFileSync(join(root, "package-lock.json"), JSON.stringify({ packages }));
 }
 
-function install(integrity: string): void {
+function install(integrity: string, native = true): void {
   mkdirSync(join(root, "node_modules"), { recursive: true });
   writeFileSync(
     join(root, "node_modules/.package-lock.json"),
-    JSON.stringify({ packages: { "node_modules/a": { integrity } } }),
+    JSON.stringify({
+      packages: { "node_modules/a": { integrity }, ...(native ? { "node_modules/native": { integrity } } : {}) },
+    }),
   );
 }
 
@@ -97,6 +106,11 @@ test.for([
   expect(code).toBe(4);
   expect(err).toMatch(says);
   expect(out).toBe("");
+});
+
+test("a native package of this platform that an old npm left out counts as missing", () => {
+  install("sha512-a", false);
+  expect(launch(["serve"])).toMatchObject({ code: 4, err: expect.stringContaining("missing: the packages") });
 });
 
 test("under an old Node it hands over to a new one on PATH", () => {
