@@ -1,13 +1,14 @@
 /** The sandbox port on a Docker engine. */
 import { randomUUID } from "node:crypto";
-import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import { type Clock, systemClock } from "../../kernel/clock.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { EngineInfo, FoundSandbox, KeptImage, Sandbox, SandboxHost, SandboxSpec } from "../port.ts";
 import { loadProfiles, type Profile, type ProfileName } from "../profiles.ts";
+import { attach } from "./attach.ts";
 import { checkFacts, checkInspect } from "./checks.ts";
 import { containerSpec } from "./container-spec.ts";
+import { containerControl, type Log } from "./control.ts";
 import { watchDisk } from "./disk-watch.ts";
 import { dockerOptions, endpointName } from "./endpoint.ts";
 import { Engine, isConflict, isNotFound } from "./engine.ts";
@@ -15,7 +16,7 @@ import { found, keptLabels, splitReference } from "./labels.ts";
 import { SupervisorLink } from "./link.ts";
 import { OpenNetwork } from "./network.ts";
 import { Programs } from "./programs.ts";
-import { type ContainerControl, DockerSandbox } from "./sandbox.ts";
+import { DockerSandbox } from "./sandbox.ts";
 
 export interface DockerHostOptions {
   /** DOCKER_HOST: unix:///path or tcp://host:port; empty: the engine's usual socket */
@@ -30,13 +31,11 @@ export interface DockerHostOptions {
   /** silence after which a sandbox ends itself, ms; heartbeats come ten times as often */
   readonly deadManMs?: number;
   /** told what a person operating this should know; never awaited */
-  readonly log?: (level: "debug" | "warn", message: string, fields: Readonly<Record<string, unknown>>) => void;
+  readonly log?: Log;
 }
 
 const HELLO_MS = 15_000;
-const KILLED_EXIT_CODE = 137;
 const DEAD_MAN_MS = 30_000;
-const REMOVE_TRIES_MS = [0, 200, 1_000, 5_000, 15_000] as const;
 
 /** Makes the host. Nothing is asked of the engine yet: `ping` does that. @throws AppError `invalid_config` */
 export function createDockerHost(options: DockerHostOptions): SandboxHost {
@@ -52,7 +51,7 @@ class DockerHost implements SandboxHost {
   readonly #profiles: Readonly<Record<ProfileName, Profile>>;
   readonly #programs: Programs;
   readonly #network: OpenNetwork;
-  readonly #log: NonNullable<DockerHostOptions["log"]>;
+  readonly #log: Log;
 
   constructor(options: DockerHostOptions) {
     const dockerHost = options.dockerHost ?? "";
@@ -73,29 +72,41 @@ class DockerHost implements SandboxHost {
       throw new AppError("internal", `network ${spec.network} does not exist in the ${spec.profile} profile`);
     }
     const name = `proctor-${randomUUID()}`;
-    const control = this.#control(name);
+    let network: string | undefined;
+    let creating: Promise<Docker.Container> | undefined;
+    let container: Docker.Container | undefined;
     let link: SupervisorLink | undefined;
+    const control = containerControl({
+      engine: this.#engine,
+      name,
+      log: this.#log,
+      remove: () => this.remove(name),
+      onRemoved: async () => {
+        if (network !== undefined) await this.#network.release();
+      },
+    });
     try {
+      if (spec.network === "open") network = await this.#network.acquire();
       const asked = containerSpec(spec, profile, {
         name,
         programsVolume: await this.#programs.volume(signal),
-        openNetwork: spec.network === "open" ? await this.#network.name() : undefined,
+        openNetwork: network,
         runtime: this.#runtime,
         deadManMs: this.#deadManMs,
       });
       const what = `opening a sandbox of image ${spec.image}`;
-      const container = await this.#engine.call(
-        "create",
-        what,
-        (abortSignal) => this.#docker.createContainer({ ...asked, abortSignal }),
-        signal,
-      );
-      const socket = await this.#engine.call("attach", what, () => this.#attach(container.id), signal);
+      // not aborted on the way: a request that was cut off may still make its container, after we looked for it
+      const made = this.#docker.createContainer(asked);
+      creating = made;
+      const running = await this.#engine.call("create", what, () => made);
+      container = running;
+      signal?.throwIfAborted();
+      const socket = await this.#engine.call("attach", what, () => attach(this.#docker, running.id), signal);
       link = new SupervisorLink(socket, { clock: this.#clock, heartbeatMs: this.#deadManMs / 10, missedMax: 5 });
-      await this.#engine.call("start", what, (abortSignal) => container.start({ abortSignal }), signal);
+      await this.#engine.call("start", what, (abortSignal) => running.start({ abortSignal }), signal);
       const [facts, info] = await Promise.all([
         this.#hello(link, signal),
-        this.#engine.call("inspect", what, (abortSignal) => container.inspect({ abortSignal }), signal),
+        this.#engine.call("inspect", what, (abortSignal) => running.inspect({ abortSignal }), signal),
       ]);
       link.throwIfDead();
       const differences = [...checkFacts(facts, spec, profile), ...checkInspect(info, asked)];
@@ -107,7 +118,7 @@ class DockerHost implements SandboxHost {
       }
       const runtime = info.HostConfig.Runtime ?? this.#runtime;
       const sandbox = new DockerSandbox({
-        id: container.id,
+        id: running.id,
         spec,
         profile,
         runtime,
@@ -115,12 +126,12 @@ class DockerHost implements SandboxHost {
         control,
         clock: this.#clock,
       });
-      if (profile.watchDisk) this.#watch(sandbox, container, link);
+      if (profile.watchDisk) this.#watch(sandbox, running, link);
       return sandbox;
     } catch (error) {
       link?.fail("the sandbox could not be opened");
       this.#programs.forget();
-      this.#network.forget();
+      if (container === undefined) void creating?.then(() => this.remove(name)).catch(() => {});
       await control.remove();
       throw error;
     }
@@ -208,25 +219,6 @@ class DockerHost implements SandboxHost {
     };
   }
 
-  /** A connection of its own, upgraded to raw bytes. The request has no body: what follows the headers is stdin. */
-  #attach(id: string): Promise<Duplex> {
-    const request = {
-      path: `/containers/${id}/attach?`,
-      method: "POST",
-      hijack: true,
-      isStream: true,
-      file: Buffer.alloc(0),
-      options: { stream: true, stdin: true, stdout: true, stderr: true },
-      statusCodes: { 200: true, 404: "no such container", 500: "server error" },
-    };
-    return new Promise((resolve, reject) => {
-      this.#docker.modem.dial(request, (error: unknown, stream: unknown) => {
-        if (error === null) resolve(stream as Duplex);
-        else reject(error);
-      });
-    });
-  }
-
   async #hello(link: SupervisorLink, signal: AbortSignal | undefined): Promise<ReadonlyMap<string, string>> {
     const ended = new AbortController();
     const late = this.#clock.sleep(HELLO_MS, ended.signal).then(
@@ -245,47 +237,6 @@ class DockerHost implements SandboxHost {
       ended.abort();
       await late;
     }
-  }
-
-  #control(name: string): ContainerControl {
-    const container = this.#docker.getContainer(name);
-    const quietly = async (what: string, work: () => Promise<unknown>) => {
-      await work().catch((error: unknown) => this.#log("warn", what, { container: name, error }));
-    };
-    return {
-      kill: () =>
-        quietly("killing a container failed", () =>
-          this.#engine.call("kill", "killing a sandbox", (abortSignal) =>
-            container.kill({ signal: "SIGKILL", abortSignal }),
-          ),
-        ),
-      wasOutOfMemory: async () => {
-        let outOfMemory = false;
-        await quietly("a container's end could not be read", async () => {
-          // the line ends a moment before the engine knows of the end
-          await this.#engine.call("inspect", "waiting for a sandbox's end", (abortSignal) =>
-            container.wait({ abortSignal }),
-          );
-          const { State } = await this.#engine.call("inspect", "reading a sandbox's end", () => container.inspect());
-          // the flag also stands for a child that was killed long before: only PID 1 itself ends with 137
-          outOfMemory = State.OOMKilled && State.ExitCode === KILLED_EXIT_CODE;
-        });
-        return outOfMemory;
-      },
-      remove: () => this.#removeSurely(name),
-    };
-  }
-
-  async #removeSurely(name: string): Promise<void> {
-    for (const waitMs of REMOVE_TRIES_MS) {
-      await this.#clock.sleep(waitMs);
-      try {
-        return await this.remove(name);
-      } catch (error) {
-        this.#log("warn", "removing a sandbox failed; it is tried again", { container: name, error });
-      }
-    }
-    this.#log("warn", "a sandbox could not be removed; the next start reaps it", { container: name });
   }
 
   #watch(sandbox: DockerSandbox, container: Docker.Container, link: SupervisorLink): void {
