@@ -24,12 +24,6 @@ afterAll(() => folder[Symbol.asyncDispose]());
 
 const start = (name: string) => startServer(`${folder.path}/${name}`, environment);
 
-/** The instance label of a server, from its own log. */
-function instanceOf(server: TestServer): string {
-  const line = server.log.find((text) => text.includes('"msg":"listening"')) ?? "{}";
-  return (JSON.parse(line) as { instance: string }).instance;
-}
-
 async function containersOf(instance: string): Promise<number> {
   const filters = { label: [`proctor.instance=${instance}`] };
   return (await docker.listContainers({ all: true, filters })).length;
@@ -87,8 +81,7 @@ describe("a server that is killed", () => {
     const verdicts = journaled(events).filter(({ event }) => event === "task_complete");
     expect(verdicts.map(({ task_id }) => task_id).sort()).toEqual([1, 2, 3, 4, 5, 6].map((n) => `small/kill-${n}`));
     expect(journaled(events).at(-1)).toMatchObject({ event: "batch_complete", data: { passed: 6, total: 6 } });
-    const instance = instanceOf(last);
-    await expect.poll(() => containersOf(instance), { timeout: 30_000, interval: 250 }).toBe(0);
+    await expect.poll(() => containersOf(last.instance), { timeout: 30_000, interval: 250 }).toBe(0);
   });
 });
 
@@ -105,7 +98,7 @@ describe("a server that is told to end", () => {
     const askedAt = performance.now();
     expect(await first.end("SIGTERM")).toBe(0);
     expect(performance.now() - askedAt).toBeLessThan(15_000);
-    expect(await containersOf(instanceOf(first))).toBe(0);
+    expect(await containersOf(first.instance)).toBe(0);
 
     await using second = await start("drain");
     const { events } = await followWs(second.url, batchId, 0);

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { removeInstance } from "../../support/remove-instance.ts";
 
 const main = resolve(import.meta.dirname, "../../../src/main.ts");
 const START_LIMIT_MS = 60_000;
@@ -12,7 +13,8 @@ const START_LIMIT_MS = 60_000;
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
-  readonly dataDir: string;
+  /** label value of everything it makes on the engine */
+  readonly instance: string;
   /** every line it logged so far */
   readonly log: readonly string[];
   /** resident memory of the server process now, bytes */
@@ -21,10 +23,20 @@ export interface TestServer extends AsyncDisposable {
   end(signal: NodeJS.Signals): Promise<number | string>;
 }
 
-/** A folder for one test's servers: the data survives a restart of the server, not the test. */
+/** Instances that servers of these tests had, by DATA_DIR. */
+const instances = new Map<string, string>();
+
+/** A folder for one test's servers: data, kept images and volumes survive a restart of the server, not the test. */
 export async function makeDataDir(): Promise<{ readonly path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "proctor-e2e-"));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      const own = [...instances].filter(([dataDir]) => dataDir.startsWith(`${path}/`));
+      for (const [, instance] of own) await removeInstance(instance);
+      await rm(path, { recursive: true, force: true });
+    },
+  };
 }
 
 /** Starts `proctor serve` and waits until it says that it listens. */
@@ -43,10 +55,11 @@ export async function startServer(dataDir: string, environment: Record<string, s
     stdio: ["ignore", "pipe", "pipe"],
   });
   const log: string[] = [];
-  const url = await listening(child, log).catch((error: unknown) => {
+  const { url, instance } = await listening(child, log).catch((error: unknown) => {
     child.kill("SIGKILL");
     throw error;
   });
+  instances.set(dataDir, instance);
   const ended = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
   let isExpected = false;
   void ended.then((how) => {
@@ -60,7 +73,7 @@ export async function startServer(dataDir: string, environment: Record<string, s
   return {
     url,
     pid: child.pid as number,
-    dataDir,
+    instance,
     log,
     memoryBytes: async () => {
       const status = await readFile(`/proc/${child.pid}/status`, "utf8");
@@ -71,7 +84,7 @@ export async function startServer(dataDir: string, environment: Record<string, s
   };
 }
 
-function listening(child: ChildProcess, log: string[]): Promise<string> {
+function listening(child: ChildProcess, log: string[]): Promise<{ readonly url: string; readonly instance: string }> {
   return new Promise((done, fail) => {
     const timer = setTimeout(
       () => fail(new Error(`no server after ${START_LIMIT_MS} ms:\n${log.join("\n")}`)),
@@ -82,10 +95,10 @@ function listening(child: ChildProcess, log: string[]): Promise<string> {
       if (stream === null) continue;
       createInterface({ input: stream }).on("line", (line) => {
         log.push(line);
-        const address = line.startsWith("{") ? (JSON.parse(line) as { msg?: string; address?: string }) : {};
-        if (address.msg !== "listening" || address.address === undefined) return;
+        const said = line.startsWith("{") ? (JSON.parse(line) as { [key: string]: string | undefined }) : {};
+        if (said.msg !== "listening" || said.address === undefined || said.instance === undefined) return;
         clearTimeout(timer);
-        done(address.address);
+        done({ url: said.address, instance: said.instance });
       });
     }
   });
