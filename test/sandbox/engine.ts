@@ -27,14 +27,22 @@ export async function makeSubject(): Promise<ContractSubject> {
   };
 }
 
-/** Removes every container, network and volume of an instance. */
+/** Removes every container, network and volume of an instance; what somebody else is removing right now is waited for. */
 export async function removeAll(instance: string): Promise<void> {
   const docker = new Docker();
   const filters = { label: [`proctor.instance=${instance}`] };
-  const containers = await docker.listContainers({ all: true, filters });
-  await Promise.all(containers.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })));
+  const tolerate = (error: { statusCode?: number }) => {
+    if (error.statusCode !== 404 && error.statusCode !== 409) throw error;
+  };
+  for (;;) {
+    const containers = await docker.listContainers({ all: true, filters });
+    if (containers.length === 0) break;
+    await Promise.all(
+      containers.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true }).catch(tolerate)),
+    );
+  }
   const networks = await docker.listNetworks({ filters });
-  await Promise.all(networks.map(({ Id }) => docker.getNetwork(Id).remove()));
+  await Promise.all(networks.map(({ Id }) => docker.getNetwork(Id).remove().catch(tolerate)));
   const { Volumes } = await docker.listVolumes({ filters });
   await Promise.all((Volumes ?? []).map(({ Name }) => docker.getVolume(Name).remove()));
 }
