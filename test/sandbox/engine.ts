@@ -34,7 +34,7 @@ export async function removeAll(instance: string): Promise<void> {
   const tolerate = (error: { statusCode?: number }) => {
     if (error.statusCode !== 404 && error.statusCode !== 409) throw error;
   };
-  for (;;) {
+  for (let tries = 0; tries < 100; tries++) {
     const containers = await docker.listContainers({ all: true, filters });
     if (containers.length === 0) break;
     await Promise.all(

@@ -80,7 +80,7 @@ class DockerHost implements SandboxHost {
       engine: this.#engine,
       name,
       log: this.#log,
-      remove: () => this.remove(name),
+      remove: () => this.#removeOnce(name),
       onRemoved: async () => {
         if (network !== undefined) await this.#network.release();
       },
@@ -196,17 +196,16 @@ class DockerHost implements SandboxHost {
   }
 
   async remove(id: string): Promise<void> {
-    const what = `removing container ${id.slice(0, 12)}`;
+    await this.#removeOnce(id).catch((error: unknown) => {
+      // somebody else is removing it: that is what was wanted
+      if (!isConflict(error)) throw error;
+    });
+  }
+
+  /** Like `remove`, but a removal by somebody else that is under way is an error: it is not gone yet. */
+  async #removeOnce(id: string): Promise<void> {
     const options = { force: true, v: true };
-    await this.#unlessMissing(what, () =>
-      this.#docker
-        .getContainer(id)
-        .remove(options)
-        .catch((error: unknown) => {
-          // somebody else is removing it: that is what was wanted
-          if (!isConflict(error)) throw error;
-        }),
-    );
+    await this.#unlessMissing(`removing container ${id}`, () => this.#docker.getContainer(id).remove(options));
   }
 
   async ping(signal?: AbortSignal): Promise<EngineInfo> {
