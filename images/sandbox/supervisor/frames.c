@@ -11,6 +11,7 @@ static size_t in_length;
 
 static uint8_t out[OUT_BUFFER];
 static size_t out_start, out_length;
+static bool refused; /* something did not fit since the last look */
 
 static uint32_t u32(const uint8_t *bytes)
 {
@@ -73,6 +74,21 @@ size_t host_room(void)
     return taken < sizeof out ? sizeof out - taken : 0;
 }
 
+bool host_refuse(void)
+{
+    refused = true;
+    return false;
+}
+
+/* Something waits for room, and there is room by now, with no event left to come that would say so. */
+bool host_retry_due(void)
+{
+    if (!refused || out_length > 0)
+        return false;
+    refused = false;
+    return true;
+}
+
 static void append(const void *bytes, size_t length)
 {
     size_t end = (out_start + out_length) % sizeof out;
@@ -89,7 +105,7 @@ bool host_send(uint8_t type, uint32_t id, const void *a, size_t a_length, const 
 {
     uint32_t length = (uint32_t)(a_length + b_length);
     if (FRAME_HEAD_BYTES + length > sizeof out - out_length)
-        return false;
+        return host_refuse();
     uint8_t head[FRAME_HEAD_BYTES];
     memcpy(head, &length, sizeof length);
     head[4] = type;

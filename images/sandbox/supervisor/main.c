@@ -105,6 +105,8 @@ static int wait_ms(void)
     if (started_us + lifetime_us < due)
         due = started_us + lifetime_us;
     int ms = due <= now ? 0 : (int)((due - now) / 1000u > 60000u ? 60000u : (due - now) / 1000u + 1);
+    if (host_retry_due())
+        return 0;
     int commands = commands_timeout_ms();
     if (commands >= 0 && commands < ms)
         ms = commands;

@@ -125,7 +125,9 @@ bool command_tell(struct command *c)
             run = (size_t)(c->tail_total - c->tail_told);
         if (run > OUT_CHUNK)
             run = OUT_CHUNK;
-        if (run > host_room() || !host_send(TAIL, c->id, c->tail + at, run, NULL, 0))
+        if (run > host_room())
+            return host_refuse();
+        if (!host_send(TAIL, c->id, c->tail + at, run, NULL, 0))
             return false;
         c->tail_told += run;
     }

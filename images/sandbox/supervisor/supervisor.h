@@ -117,6 +117,8 @@ void host_read(void (*on_frame)(uint8_t type, uint32_t id, uint8_t *payload, siz
 void host_write(void);
 size_t host_pending(void);
 size_t host_room(void); /* payload bytes that OUT or TAIL may add now */
+bool host_refuse(void);   /* notes that something did not fit; false */
+bool host_retry_due(void);
 bool host_send(uint8_t type, uint32_t id, const void *a, size_t a_length, const void *b, size_t b_length);
 
 /* child.c: what happens between fork and exec */
