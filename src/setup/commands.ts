@@ -1,6 +1,7 @@
 /** The commands of a checkout: set-up, quickstart, tests, cleaning up. */
 import { Command, Option } from "commander";
 import { onInterrupt } from "../cli/interrupt.ts";
+import { processTerminal } from "../cli/terminal.ts";
 import { clean } from "./clean.ts";
 import { type ExampleAgent, exampleAgents } from "./examples.ts";
 import { quickstart, stopQuickstart } from "./quickstart.ts";
@@ -29,7 +30,8 @@ export function setupCommands(): readonly Command[] {
       }),
     new Command("test").description("set up and run every check and test").action(async () => {
       using interrupt = onInterrupt();
-      await runTests(createReport(), interrupt.signal);
+      // On stdout altogether: the count must be the last line whatever the streams are joined to.
+      await runTests(createReport(processTerminal(process.stdout)), interrupt.signal);
     }),
     new Command("clean")
       .description("remove every container, image, volume, network and file of Proctor from this machine")
