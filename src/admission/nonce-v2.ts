@@ -6,6 +6,9 @@
  *
  * Only the last field may hold a `.`. Servers that know only version 1 take it as any other nonce. Whatever begins with
  * `v2.` is version 2: it must parse, and never falls back to version 1.
+ *
+ * The last field can be read in two ways, `POST/submit` and `POST//submit` (the path has a slash of its own). Both bind
+ * the same method and path, so both are taken; ours is the first.
  */
 import { randomBytes } from "node:crypto";
 import { type Digest, parseDigest } from "../kernel/ids.ts";
@@ -18,7 +21,8 @@ const FIELD_COUNT = 7;
 const UNIX_MS = /^[1-9]\d{0,14}$/;
 /** 16 bytes are 22 digits, the last of which holds two bits only. */
 const RANDOM_16 = /^[A-Za-z0-9_-]{21}[AQgw]$/;
-const CONCURRENCY = /^(-|[1-9]\d{0,8})$/;
+/** What the query may hold: clamping comes later, so 0 and less are numbers too. */
+const CONCURRENCY = /^(-|[+-]?\d{1,40})$/;
 const TARGET = /^([A-Z]{1,16})(\/.*)$/;
 const PRINTABLE = /^[\x20-\x7e]+$/;
 
@@ -67,7 +71,7 @@ export function checkNonceV2(nonce: string, context: NonceContext): NonceCheck {
   if (Math.abs(skewMs) > nonceAgeMaxMs) return { ok: false, kind: "stale", skewMs };
   if (audience !== context.audience) return mismatch("audience_mismatch");
   if (target[1] !== context.method) return mismatch("method_mismatch");
-  if (target[2] !== context.path) return mismatch("path_mismatch");
+  if (target[2] !== context.path && target[2] !== `/${context.path}`) return mismatch("path_mismatch");
   if (concurrency !== (context.concurrentTasks ?? "-")) return mismatch("concurrent_tasks_mismatch");
 
   const bodyDigest = parseDigest(digest);

@@ -6,7 +6,7 @@
 import { sr25519Verify } from "@polkadot/util-crypto";
 import type { PublicKeyHex } from "../kernel/ids.ts";
 
-const HEX_64_BYTES = /^(?:0x)?([0-9a-fA-F]{128})$/;
+const HEX_64_BYTES = /^(?:0x)?([0-9a-f]{128})$/i;
 /** Order of the group, 2^252 + …; a signature's scalar is below it. */
 const GROUP_ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
 

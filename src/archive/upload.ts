@@ -76,17 +76,16 @@ export function createReceiver(options: UploadOptions): Receiver {
   };
 }
 
-/** What the headers alone decide. */
+/** What the headers alone decide, in the order of the contract's rows. */
 function checkHead(input: UploadInput, archiveBytesMax: number): void {
   const encoding = input.contentEncoding?.trim().toLowerCase() ?? "";
   if (encoding !== "" && encoding !== "identity") {
     throw uploadFailed("compressed request bodies are not read; send the form without Content-Encoding");
   }
-  if (!/^multipart\/form-data\s*(;|$)/i.test(input.contentType?.trim() ?? "")) throw missingArchive();
-  const length = input.contentLength?.trim();
-  if (length === undefined || length === "") return;
-  if (!/^\d{1,15}$/.test(length)) throw uploadFailed("Content-Length is malformed");
+  const length = input.contentLength?.trim() ?? "";
+  if (length !== "" && !/^\d{1,15}$/.test(length)) throw uploadFailed("Content-Length is malformed");
   if (Number(length) > archiveBytesMax + limits.uploadFramingBytesMax) throw tooLarge(archiveBytesMax);
+  if (!/^multipart\/form-data\s*(;|$)/i.test(input.contentType?.trim() ?? "")) throw missingArchive();
 }
 
 async function receiveInTime(input: UploadInput, options: UploadOptions): Promise<ReceivedArchive> {

@@ -31,6 +31,8 @@ describe("version 2 nonces", () => {
       nonce: build({ concurrentTasks: undefined }),
       is: "concurrent_tasks_mismatch",
     },
+    { why: "the path with a slash of its own", nonce: field(6, "POST//submit"), is: "ok" },
+    { why: "A07 two slashes too many", nonce: field(6, "POST///submit"), is: "path_mismatch" },
     { why: "stale comes before all else", nonce: build({ nowMs: 1, audience: bob.hotkey, path: "/x" }), is: "stale" },
     { why: "audience before path", nonce: build({ audience: bob.hotkey, path: "/x" }), is: "audience_mismatch" },
     { why: "nothing after the version", nonce: "v2.", is: "nonce_malformed" },
@@ -58,6 +60,11 @@ describe("version 2 nonces", () => {
     const nonce = build({ path });
     expect(checkNonceV2(nonce, { ...context, path }).ok).toBe(true);
     expect(checkNonceV2(nonce, { ...context, path: "/batch/1.2/task/a.b" }).ok).toBe(false);
+  });
+
+  it.each(["0", "-1", "99999999999"])("bind %s, which the query is clamped from only later", (concurrentTasks) => {
+    expect(checkNonceV2(field(5, concurrentTasks), { ...context, concurrentTasks }).ok).toBe(true);
+    expect(checkNonceV2(field(5, concurrentTasks), context).ok).toBe(false);
   });
 
   it("stand for a query that is absent by a dash", () => {

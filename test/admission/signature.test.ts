@@ -100,7 +100,7 @@ function check(vector: Vector): void {
   const key = parseHotkey(vector.hotkey);
   const digits = vector.signature.replace(/^0x/, "");
   if (key === undefined) throw new Error(`vector with hotkey ${vector.hotkey}`);
-  for (const text of [digits, `0x${digits}`, digits.toUpperCase(), `0x${digits.toUpperCase()}`]) {
+  for (const text of [digits, `0x${digits}`, digits.toUpperCase(), `0x${digits.toUpperCase()}`, `0X${digits}`]) {
     const bytes = parseSignature(text);
     if (bytes === undefined) throw new Error(`not parsed: ${text}`);
     expect(verifySignature(vector.hotkey + vector.nonce, bytes, key.publicKey)).toBe(true);

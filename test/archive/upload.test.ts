@@ -214,6 +214,13 @@ describe("refused; the spool is empty after it", () => {
     },
     {
       row: "U03",
+      why: "too long by header and no form: the contract's row 8 stands before row 9",
+      given: () => input([archive(1)], { contentLength: "2000000", contentType: "application/octet-stream" }),
+      code: "archive_too_large",
+      message: tooLarge,
+    },
+    {
+      row: "U03",
       why: "too long by what is not the archive",
       given: () => input([{ name: "x", content: Buffer.alloc(1_200_000) }, archive(1)]),
       code: "archive_too_large",
