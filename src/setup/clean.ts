@@ -7,8 +7,10 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { createInterface } from "node:readline/promises";
 import type Docker from "dockerode";
 import { CliError } from "../cli/errors.ts";
-import { type Engine, findEngine, stopOurEngine } from "./engine.ts";
-import { stateDir } from "./paths.ts";
+import { isRoot } from "./apt.ts";
+import { onPath } from "./child.ts";
+import { type Engine, ensureEngine, findEngine, stopOurEngine } from "./engine.ts";
+import { paths, stateDir } from "./paths.ts";
 import type { Report } from "./report.ts";
 import { endServer } from "./server-process.ts";
 
@@ -64,7 +66,7 @@ export async function removeOurs(docker: Docker, ours: Ours): Promise<readonly s
 
 /** `proctor clean`. @throws CliError where something could not be removed, or the answer was no */
 export async function clean(report: Report, options: { readonly yes: boolean }): Promise<void> {
-  const engine = await findEngine();
+  const engine = (await findEngine()) ?? (await reviveEngine(report));
   const ours: Ours =
     engine === undefined ? { containers: [], volumes: [], networks: [], images: [] } : await findOurs(engine.docker);
   const files = existsSync(stateDir) ? readdirSync(stateDir) : [];
@@ -77,15 +79,26 @@ export async function clean(report: Report, options: { readonly yes: boolean }):
   const listed = found.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
   if (files.length > 0) listed.push(`${stateDir} (${files.sort().join(", ")})`);
   if (engine === undefined) report.line("no Docker engine answers: its images and containers are not looked at");
-  if (listed.length === 0) return report.line("nothing of Proctor is here");
+  if (listed.length === 0) return report.line("nothing of Proctor is here"); // then there was no engine of ours to revive
   report.line(`to be removed: ${listed.join(", ")}`);
-  if (!options.yes && !(await confirmed())) throw new CliError("negative", "nothing was removed");
-  await removeAll(report, engine, ours);
+  try {
+    if (!options.yes && !(await confirmed())) throw new CliError("negative", "nothing was removed");
+    await removeAll(report, engine);
+  } finally {
+    if (engine?.startedNow === true) await stopOurEngine();
+  }
 }
 
-async function removeAll(report: Report, engine: Engine | undefined, ours: Ours): Promise<void> {
+/** An engine of ours that was ended still has our images on its disk: it is started once more for them. */
+async function reviveEngine(report: Report): Promise<Engine | undefined> {
+  if (!existsSync(paths.engineDir) || !isRoot() || !(await onPath("dockerd"))) return undefined;
+  return ensureEngine(report);
+}
+
+async function removeAll(report: Report, engine: Engine | undefined): Promise<void> {
   await endServer();
-  const problems = engine === undefined ? [] : await removeOurs(engine.docker, ours);
+  // Looked up again: until just now the server may have made more.
+  const problems = engine === undefined ? [] : await removeOurs(engine.docker, await findOurs(engine.docker));
   await stopOurEngine();
   rmSync(stateDir, { recursive: true, force: true });
   if (problems.length > 0) {
