@@ -3,7 +3,8 @@
  *
  * Theory of operation. One archive digest has at most one open ballot (a unique index holds that), and every vote on an
  * archive passes under that archive's advisory lock, so votes are counted one after another and the one that completes
- * the quorum is exactly one. Vote, event and (at quorum) the opened batch stand in one transaction.
+ * the quorum is exactly one. Vote and (at quorum) the opened batch stand in one transaction. Votes are no events: each is a
+ * row with its signature, and what followers hear of a batch begins with `batch_started`.
  *
  *   none ──first vote──▶ open ──quorum, room in the queue──▶ reached    batch opens
  *                         │ └──quorum, queue full──▶ open (vote kept, time extended), caller told `busy`
@@ -109,7 +110,7 @@ class StoredBallots implements Ballots {
     return this.#count(tx, await this.#openBallot(tx, input, now), input, now);
   }
 
-  /** A vote on what was decided already: kept as proof, changes nothing, writes no event. */
+  /** A vote on what was decided already: kept as proof, changes nothing. */
   async #joinReached(tx: Tx, ballot: BallotRecord, input: VoteInput, now: Date): Promise<Cast> {
     const isNew = await rows.insertVote(tx, ballot.batchId, input.caller, input.concurrentTasks, now);
     const votes = (await rows.listVoters(tx, ballot.batchId)).length;
@@ -136,7 +137,7 @@ class StoredBallots implements Ballots {
   }
 
   async #count(tx: Tx, batchId: BatchId, input: VoteInput, now: Date): Promise<Cast> {
-    const { opener, journal, concurrentTasksMax } = this.#options;
+    const { opener, concurrentTasksMax } = this.#options;
     const { submission } = input;
     const isNew = await rows.insertVote(tx, batchId, input.caller, input.concurrentTasks, now);
     const { keys } = this.#snapshot();
@@ -145,7 +146,6 @@ class StoredBallots implements Ballots {
       (keys as ReadonlySet<string>).has(voter),
     ).length;
     const required = this.#required(keys.size);
-    if (isNew) await journal.append(tx, batchId, [{ event: "vote_recorded", data: { votes, required } }]);
 
     const totals = { batchId, votes, required, totalValidators: keys.size, totalTasks: submission.tasks.length };
     const pending: VoteResult = { state: "pending", ...totals, concurrentTasks: 0, repeated: !isNew };

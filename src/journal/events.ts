@@ -2,7 +2,6 @@
 import type { Json } from "../kernel/json.ts";
 
 export const eventNames = [
-  "vote_recorded",
   "batch_started",
   "task_started",
   "task_phase",

@@ -109,7 +109,6 @@ const running = {
 const counts = { active: 1, total: 3, completed: 2, tasksTotal: 6, tasksPassed: 4, tasksFailed: 2, durationMsSum: 9 };
 
 const eventData: Record<(typeof eventNames)[number], JournalEvent["data"]> = {
-  vote_recorded: { votes: 1, required: 2 },
   batch_started: { total_tasks: 2, concurrent_limit: 8 },
   task_started: { task_id: "py/fix-sum" },
   task_phase: { phase: "agent", state: "started" },

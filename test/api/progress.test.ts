@@ -55,7 +55,7 @@ describe.each(["sse", "ws"] as const)("%s", (transport) => {
       ["snapshot", 2],
       ["log", 3],
       ["batch_complete", 4],
-      ["stream_closed", 4],
+      ["stream_closed", 5],
     ]);
     expect(client.events[0]?.data).toMatchObject({
       status: "running",
@@ -74,7 +74,7 @@ describe.each(["sse", "ws"] as const)("%s", (transport) => {
     await ("closed" in client ? client.closed : client.ended());
     expect(client.events.map(({ event, seq }) => [event, seq])).toEqual([
       ["snapshot", head],
-      ["stream_closed", head],
+      ["stream_closed", head + 1],
     ]);
   });
 
@@ -85,7 +85,7 @@ describe.each(["sse", "ws"] as const)("%s", (transport) => {
     expect(client.events.map(({ event, seq }) => [event, seq])).toEqual([
       ["log", 2],
       ["batch_complete", 3],
-      ["stream_closed", head],
+      ["stream_closed", head + 1],
     ]);
   });
 
@@ -171,7 +171,7 @@ it("100 SSE and 100 WebSocket clients follow one batch: every event once, to eac
   for (let i = 0; i < 50; i++) await kit.append(id, [log("a"), log("b"), log("c"), log("d")]);
   await kit.append(id, [complete], "completed");
   await Promise.all([...sses.map((client) => client.ended()), ...sockets.map((client) => client.closed)]);
-  const expected = [0, ...Array.from({ length: 201 }, (_, i) => i + 1), 201];
+  const expected = [0, ...Array.from({ length: 202 }, (_, i) => i + 1)];
   for (const client of [...sses, ...sockets]) expect(client.events.map(({ seq }) => seq)).toEqual(expected);
 });
 
@@ -187,7 +187,7 @@ describe("SSE alone", () => {
     const { id, head } = await endedBatch();
     const client = await sse(id, "?since=0");
     await client.ended();
-    expect(client.ids).toEqual([1, 2, 3, head]);
+    expect(client.ids).toEqual([1, 2, 3, head + 1]);
     expect(client.response.headers["content-type"]).toBe("text/event-stream");
   });
 
@@ -196,7 +196,7 @@ describe("SSE alone", () => {
     expect([answer.status, await answer.json()]).toMatchObject([404, { error: "batch_not_found", batch_id: id }]);
   });
 
-  it.each(["since=-1", "since=x", "since=", "since=1.5", "since=1&since=2", "since=99999999999999999999"])(
+  it.each(["since=-1", "since=x", "since=1.5", "since=1&since=2", "since=99999999999999999999"])(
     "?%s is 400 by name",
     async (query) => {
       const { id } = await endedBatch();
@@ -204,6 +204,13 @@ describe("SSE alone", () => {
       expect([answer.status, await answer.json()]).toMatchObject([400, { error: "invalid_request", field: "since" }]);
     },
   );
+
+  it("an empty since is none: it begins with the snapshot", async () => {
+    const { id } = await endedBatch();
+    const client = await sse(id, "?since=");
+    await client.ended();
+    expect(client.events.map(({ event }) => event)).toEqual(["snapshot", "stream_closed"]);
+  });
 
   it("silence is filled with comments", async () => {
     const id = await kit.addBatch({});

@@ -63,7 +63,7 @@ async function* replay(deps: ApiDeps, request: FollowRequest, state: State): Asy
     }
     if (page.length === 0) break;
   }
-  yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
+  yield closedAfter(deps, batchId, seq, signal);
 }
 
 async function* live(deps: ApiDeps, request: FollowRequest, state: State): AsyncGenerator<EventWire> {
@@ -74,7 +74,11 @@ async function* live(deps: ApiDeps, request: FollowRequest, state: State): Async
     yield eventToWire(event, outputs);
     seq = event.seq;
   }
-  yield streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
+  yield closedAfter(deps, batchId, seq, signal);
+}
+
+function closedAfter(deps: ApiDeps, batchId: BatchId, seq: number, signal: AbortSignal): EventWire {
+  return streamClosedEvent(batchId, seq, new Date(deps.clock.now()), signal.aborted ? "server_closing" : "batch_ended");
 }
 
 /** The batch and, for a snapshot, its tasks, as of one moment. */

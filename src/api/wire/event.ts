@@ -34,8 +34,14 @@ export function snapshotEvent(batchId: string, seq: number, at: Date, data: Snap
   return { event: "snapshot", batch_id: batchId, seq, at: at.toISOString(), data };
 }
 
-/** The last thing a follower hears. It takes no number of its own: `seq` is that of the last event. */
-export function streamClosedEvent(batchId: string, seq: number, at: Date, reason: StreamEnd): EventWire {
+/**
+ * The last thing a follower hears. After the end of a batch it takes the number that no event will have any more, so that
+ * no number comes twice. While the batch goes on that number is the next event's, which whoever resumes must still get:
+ * the last one heard is repeated.
+ * @param lastSeq of the last event that was sent
+ */
+export function streamClosedEvent(batchId: string, lastSeq: number, at: Date, reason: StreamEnd): EventWire {
+  const seq = reason === "batch_ended" ? lastSeq + 1 : lastSeq;
   return { event: "stream_closed", batch_id: batchId, seq, at: at.toISOString(), data: { reason } };
 }
 

@@ -40,7 +40,8 @@ export function parsePageCursor(values: readonly string[]): BatchId | undefined 
  */
 export function parseSince(values: readonly string[], lastEventId: string | undefined): number | undefined {
   const text = lastEventId !== undefined && lastEventId !== "" ? lastEventId : only("since", values);
-  if (text === undefined) return undefined;
+  // A client that has heard nothing yet often sends the name without a number.
+  if (text === undefined || text === "") return undefined;
   const parsed = v.safeParse(v.pipe(wholeNumber, v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER)), text);
   if (!parsed.success) throw malformed("since", "the seq of the last event received, a whole number ≥ 0");
   return parsed.output;
