@@ -3,7 +3,8 @@
  * in (sorted by path, no times, no owners, modes 644 and 755), so that its digest names the agent.
  *
  * The entry is `agent.*`, else `main.*`, else the only program among the top-level files. Of several, Python wins (that is
- * what the network runs today); any other tie is refused with both named.
+ * what the network runs today); any other tie is refused with both named. Where the top level holds no program and just
+ * one folder, that folder is the agent's.
  */
 import { createHash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
@@ -33,8 +34,12 @@ const SUPPORTED = Object.keys(LANGUAGES)
 
 /** @throws AppError `extraction_failed` where no file, or more than one, could start the agent */
 export function agentEntry(files: readonly { readonly path: string }[]): { entry: string; language: AgentLanguage } {
+  const home = homeOf(files);
   const programs = files
-    .map((file) => ({ entry: file.path, language: languageOf(file.path), stem: file.path.replace(/\.[^.]*$/, "") }))
+    .map(({ path }) => {
+      const name = path.startsWith(home) ? path.slice(home.length) : "/";
+      return { entry: path, language: languageOf(name), stem: name.replace(/\.[^.]*$/, "") };
+    })
     .filter((file): file is typeof file & { language: AgentLanguage } => file.language !== undefined);
   const named = ["agent", "main"].map((stem) => programs.filter((file) => file.stem === stem));
   const candidates = named.find((list) => list.length > 0) ?? programs;
@@ -53,6 +58,14 @@ export function agentEntry(files: readonly { readonly path: string }[]): { entry
     throw refusal(`agent_code/ holds more than one possible entry: ${names.join(", ")}; name one of them agent.*`);
   }
   return { entry: chosen.entry, language: chosen.language };
+}
+
+/** The folder whose files may be the entry: empty for the top level, else with a slash at its end. */
+function homeOf(files: readonly { readonly path: string }[]): string {
+  if (files.some(({ path }) => languageOf(path) !== undefined)) return "";
+  const folders = new Set(files.filter(({ path }) => path.includes("/")).map(({ path }) => path.split("/", 1)[0]));
+  const [only] = folders;
+  return folders.size === 1 && only !== undefined ? `${only}/` : "";
 }
 
 /** Of a top-level file; what lies deeper is a module of the agent, never its entry. */
@@ -80,6 +93,7 @@ export async function packAgent(
   signal: AbortSignal | undefined,
 ): Promise<PackedAgent> {
   const { entry, language } = agentEntry(files);
+  const home = entry.slice(0, entry.lastIndexOf("/") + 1);
   const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
   const spool = await openSpool(folder);
   try {
@@ -90,7 +104,7 @@ export async function packAgent(
       language,
       entry,
       requirements: (["requirements.txt", "package.json"] as const).filter((name) =>
-        files.some((file) => file.path === name),
+        files.some((file) => file.path === home + name),
       ),
       sizeBytes: files.reduce((sum, file) => sum + file.sizeBytes, 0),
     };

@@ -29,6 +29,12 @@ describe("the entry", () => {
       language: "python",
     },
     { why: "a lone agent_code.py", files: ["agent_code.py"], entry: "agent_code.py", language: "python" },
+    {
+      why: "a folder of its own where nothing else could start",
+      files: ["README.md", "mine/agent.py", "mine/tools.py", "mine/lib/main.py"],
+      entry: "mine/agent.py",
+      language: "python",
+    },
     { why: "module endings", files: ["agent.mjs"], entry: "agent.mjs", language: "javascript" },
     { why: "typescript", files: ["main.ts", "package.json"], entry: "main.ts", language: "typescript" },
   ])("$why", ({ files, entry, language }) => expect(entryOf(...files)).toEqual({ entry, language }));
@@ -40,6 +46,8 @@ describe("the entry", () => {
       reason: /more than one possible entry: "agent.js", "agent.ts"/,
     },
     { why: "two programs without a name", files: ["a.py", "b.py"], reason: /more than one/ },
+    { why: "two folders", files: ["a/agent.py", "b/agent.py"], reason: /no agent\.\* or main\.\*/ },
+    { why: "nothing but a folder in a folder", files: ["a/b/agent.py"], reason: /no agent/ },
     { why: "no program", files: ["README.md", "agent.txt"], reason: /no agent\.\* or main\.\*/ },
     { why: "unknown language", files: ["agent.rs"], reason: /known language \(\.py/ },
     { why: "no ending", files: ["agent"], reason: /no agent/ },
