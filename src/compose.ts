@@ -35,6 +35,8 @@ import { version } from "./version.ts";
 
 /** For requests under way when the server closes, ms. */
 const CLOSE_GRACE_MS = 5_000;
+/** How long the door waits for the first validator set, ms; without one it opens and answers `whitelist_not_ready`. */
+const FIRST_SET_WAIT_MS = 3_000;
 
 export interface RunningServer {
   /** e.g. `http://0.0.0.0:8080` */
@@ -50,6 +52,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
   await using opened = new AsyncDisposableStack();
   opened.defer(guardProcess(logger));
 
+  // First, for what is wrong with the configuration is said before anything is made.
+  const validators = opened.use(validatorSet(config, logger));
   const store = opened.use(await openStore({ databaseUrl: config.DATABASE_URL, dataDir: config.DATA_DIR, logger }));
   const blobs = await openBlobs(config.DATA_DIR);
   const serverKey = await openServerKey(config.DATA_DIR);
@@ -67,7 +71,6 @@ export async function startServer(config: Config): Promise<RunningServer> {
     log: (level, message, fields) => logger[level](fields, message),
   });
   const evaluator = createEvaluator({ host, store, blobs, config, clock, instance, logger });
-  const validators = opened.use(validatorSet(config, logger));
 
   // The scheduler's hooks need the meters, whose gauges need the scheduler.
   let scheduler: Scheduler | undefined;
@@ -162,7 +165,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   });
 
   await validators
-    .refresh()
+    .refresh(AbortSignal.timeout(FIRST_SET_WAIT_MS))
     .catch((error: unknown) => logger.warn({ err: String(error) }, "validator set not read yet"));
   validators.start();
   await sandboxImage().catch((error: unknown) => logger.warn({ err: String(error) }, "engine not ready yet"));

@@ -2,7 +2,7 @@
  * Configuration: flags > environment > file > default, into one frozen object. Each value knows where it came from. A
  * malformed value, or an unknown key in the file, stops the start with one line that names the key, the value and the limit.
  */
-import { readFileSync } from "node:fs";
+import { accessSync, constants, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import * as v from "valibot";
 import { AppError } from "./kernel/errors.ts";
@@ -72,7 +72,7 @@ export const settings = {
   TEST_TIMEOUT_SECS: { schema: secs(1, 86_400), fallback: 300, help: "time for each judging command" },
   MAX_ARCHIVE_BYTES: { schema: integer(1, 16 * 1024 ** 3), fallback: 524_288_000, help: "largest upload" },
   MAX_OUTPUT_BYTES: {
-    schema: integer(1_024, 64 * 1024 ** 2),
+    schema: integer(64, 64 * 1024 ** 2),
     fallback: 1_048_576,
     help: "captured output kept of each command",
   },
@@ -247,10 +247,28 @@ function checkTogether(config: Config): void {
   if (config.READ_AUTH === "required" && config.READ_TOKEN === "" && config.ADMIN_TOKEN === "") {
     throw new AppError("invalid_config", "READ_AUTH=required needs READ_TOKEN or ADMIN_TOKEN to be set");
   }
+  if (config.EXTRA_CA_FILE !== "" && !isReadable(config.EXTRA_CA_FILE)) {
+    throw new AppError(
+      "invalid_config",
+      `EXTRA_CA_FILE=${JSON.stringify(config.EXTRA_CA_FILE)} is no file that can be read`,
+    );
+  }
+  if (config.DATABASE_URL !== "" && !/^postgres(ql)?:\/\//.test(config.DATABASE_URL)) {
+    throw new AppError("invalid_config", "DATABASE_URL must begin with postgres:// or postgresql://");
+  }
   if (!/^(https|file):\/\//.test(config.REPO_URL_TEMPLATE) || !config.REPO_URL_TEMPLATE.includes("{name}")) {
     throw new AppError(
       "invalid_config",
       `REPO_URL_TEMPLATE=${JSON.stringify(config.REPO_URL_TEMPLATE)} must begin with https:// or file:/// and hold {owner} and {name}`,
     );
+  }
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
