@@ -17,14 +17,14 @@ export async function canInstall(): Promise<boolean> {
 let isUpdated = false;
 
 /** Installs `packages`. @throws CliError `missing` with what apt said last */
-export async function aptInstall(packages: readonly string[], signal?: AbortSignal): Promise<void> {
+export async function aptInstall(packages: readonly string[], signal: AbortSignal): Promise<void> {
   // A policy that denies the start of services (usual in containers) is no failure: we start what we need ourselves.
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8", NEEDRESTART_SUSPEND: "1" };
   const apt = (args: readonly string[]) =>
     run("apt-get", [...options, ...args], {
       timeoutMs: APT_TIMEOUT_MS,
       env,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
   let tail = "";
   for (let attempt = 1; attempt <= TRIES; attempt++) {

@@ -19,26 +19,28 @@ const PULL_MS = 150_000;
 const BOOTSTRAP_MS = 300_000;
 
 /** Makes `proctor/base:bookworm` where this engine has none. @throws CliError `missing` */
-export async function ensureBaseImage(report: Report, docker: Docker): Promise<void> {
+export async function ensureBaseImage(report: Report, docker: Docker, signal: AbortSignal): Promise<void> {
   await report.step("base image", async (say) => {
     if (await hasImage(docker, images.base)) return say(`base image ${images.base} is there`);
-    if (await pullOfficial(docker)) return say(`base image ${images.base} from ${OFFICIAL}`);
-    await bootstrap(docker);
+    if (await pullOfficial(docker, signal)) return say(`base image ${images.base} from ${OFFICIAL}`);
+    await bootstrap(docker, signal);
     return say(`base image ${images.base} bootstrapped from Debian's packages`);
   });
 }
 
-async function pullOfficial(docker: Docker): Promise<boolean> {
+async function pullOfficial(docker: Docker, signal: AbortSignal): Promise<boolean> {
   const wasThere = await hasImage(docker, OFFICIAL);
-  if (!wasThere && !(await pull(docker, OFFICIAL))) return false;
+  if (!wasThere && !(await pull(docker, OFFICIAL, signal))) return false;
   await docker.getImage(OFFICIAL).tag(images.baseName);
   // Only our own name stays, so that "proctor clean" takes away all that was brought.
   if (!wasThere) await docker.getImage(OFFICIAL).remove({});
   return true;
 }
 
-async function pull(docker: Docker, reference: string): Promise<boolean> {
+async function pull(docker: Docker, reference: string, signal: AbortSignal): Promise<boolean> {
   const abort = new AbortController();
+  const onInterrupt = () => abort.abort();
+  signal.addEventListener("abort", onInterrupt, { once: true });
   const total = setTimeout(() => abort.abort(), PULL_MS);
   let firstWord: NodeJS.Timeout | undefined = setTimeout(() => abort.abort(), FIRST_WORD_MS);
   try {
@@ -57,14 +59,16 @@ async function pull(docker: Docker, reference: string): Promise<boolean> {
     });
     return await hasImage(docker, reference);
   } catch {
+    signal.throwIfAborted();
     return false; // whatever the cause: the other way needs no registry
   } finally {
+    signal.removeEventListener("abort", onInterrupt);
     clearTimeout(total);
     clearTimeout(firstWord);
   }
 }
 
-async function bootstrap(docker: Docker): Promise<void> {
+async function bootstrap(docker: Docker, signal: AbortSignal): Promise<void> {
   if (!(await onPath("mmdebstrap"))) {
     if (!(await canInstall())) {
       throw new CliError(
@@ -73,7 +77,7 @@ async function bootstrap(docker: Docker): Promise<void> {
         'run "sudo apt-get install -y mmdebstrap" and run this again; or let the engine reach its registry',
       );
     }
-    await aptInstall(["mmdebstrap"]);
+    await aptInstall(["mmdebstrap"], signal);
   }
   mkdirSync(paths.temporary, { recursive: true });
   const tarball = join(paths.temporary, `base.${process.pid}.tar`);
@@ -82,7 +86,11 @@ async function bootstrap(docker: Docker): Promise<void> {
     const ended = await run(
       "mmdebstrap",
       ["--variant=minbase", ...(proxy === "" ? [] : [`--aptopt=Acquire::http::Proxy "${proxy}"`]), SUITE, tarball],
-      { timeoutMs: BOOTSTRAP_MS, env: { ...process.env, TMPDIR: existsSync("/var/tmp") ? "/var/tmp" : "/tmp" } },
+      {
+        timeoutMs: BOOTSTRAP_MS,
+        signal,
+        env: { ...process.env, TMPDIR: existsSync("/var/tmp") ? "/var/tmp" : "/tmp" },
+      },
     );
     if (ended.exitCode !== 0) {
       const words = ended.tail.split("\n").slice(-8).join("\n");

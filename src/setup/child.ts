@@ -25,7 +25,7 @@ export interface RunOptions {
   readonly inherit?: boolean;
 }
 
-/** Runs a program to its end. Rejects where it can't be started (ENOENT), is out of time, or the signal aborts. */
+/** Runs a program to its end. Rejects where it can't be started (ENOENT), is out of time, or with the signal's reason. */
 export function run(command: string, args: readonly string[], options: RunOptions): Promise<Ended> {
   const signal = AbortSignal.any([
     AbortSignal.timeout(options.timeoutMs),
@@ -58,7 +58,8 @@ export function run(command: string, args: readonly string[], options: RunOption
       if (child.pid === undefined) reject(failure); // never started: no "close" will come
     });
     child.on("close", (exitCode, endSignal) => {
-      if (failure === undefined) resolve({ exitCode, signal: endSignal, tail: tail.trim(), stdout });
+      if (options.signal?.aborted === true) reject(options.signal.reason);
+      else if (failure === undefined) resolve({ exitCode, signal: endSignal, tail: tail.trim(), stdout });
       else reject(failure);
     });
   });

@@ -14,6 +14,9 @@ import { paths, stateDir } from "./paths.ts";
 import type { Report } from "./report.ts";
 import { endServer } from "./server-process.ts";
 
+/** apt has no part in it: dockerd is there already */
+const REVIVE_MS = 120_000;
+
 export interface Ours {
   readonly containers: readonly string[];
   readonly volumes: readonly string[];
@@ -92,7 +95,7 @@ export async function clean(report: Report, options: { readonly yes: boolean }):
 /** An engine of ours that was ended still has our images on its disk: it is started once more for them. */
 async function reviveEngine(report: Report): Promise<Engine | undefined> {
   if (!existsSync(paths.engineDir) || !isRoot() || !(await onPath("dockerd"))) return undefined;
-  return ensureEngine(report);
+  return ensureEngine(report, AbortSignal.timeout(REVIVE_MS));
 }
 
 async function removeAll(report: Report, engine: Engine | undefined): Promise<void> {

@@ -15,7 +15,8 @@ export function setupCommands(): readonly Command[] {
       .description("bring what this machine lacks: a Docker engine where none answers, the sandbox image")
       .option("--for-tests", "also what the tests need")
       .action(async (options: { forTests?: boolean }) => {
-        await setUp(createReport(), options.forTests === true ? "test" : "run");
+        using interrupt = onInterrupt();
+        await setUp(createReport(), options.forTests === true ? "test" : "run", interrupt.signal);
       }),
     new Command("quickstart")
       .description("set up, start a server, submit the example archive, show what comes of it")

@@ -87,7 +87,11 @@ export async function findEngine(options: EngineOptions = defaultEngineOptions()
 }
 
 /** An engine that answers. @throws CliError `missing` with the words that help */
-export async function ensureEngine(report: Report, options: EngineOptions = defaultEngineOptions()): Promise<Engine> {
+export async function ensureEngine(
+  report: Report,
+  signal: AbortSignal,
+  options: EngineOptions = defaultEngineOptions(),
+): Promise<Engine> {
   return report.step("Docker engine", async (say) => {
     const answer = await ping(options.endpoint);
     if ("version" in answer) {
@@ -95,7 +99,7 @@ export async function ensureEngine(report: Report, options: EngineOptions = defa
       return { docker: connect(options.endpoint), endpoint: options.endpoint, startedNow: false };
     }
     await refuseWhereNotOurs(options.endpoint, answer);
-    if (!(await onPath("dockerd"))) await aptInstall(["docker.io"]);
+    if (!(await onPath("dockerd"))) await aptInstall(["docker.io"], signal);
     const how = await startEngine(options);
     const started = await ping(options.endpoint);
     const version = "version" in started ? started.version : "";

@@ -15,7 +15,7 @@ async function isInstalled(): Promise<boolean> {
 }
 
 /** Installs PostgreSQL where that is ours to do; elsewhere says that the tests that need it will be skipped. */
-export async function ensurePostgres(report: Report): Promise<void> {
+export async function ensurePostgres(report: Report, signal: AbortSignal): Promise<void> {
   await report.step("PostgreSQL for the tests", async (say) => {
     if (await isInstalled()) return say("PostgreSQL is there");
     if (!(await canInstall())) {
@@ -23,7 +23,7 @@ export async function ensurePostgres(report: Report): Promise<void> {
         'PostgreSQL is absent: tests that need it are skipped ("sudo apt-get install -y postgresql" brings it)',
       );
     }
-    await aptInstall(["postgresql"]);
+    await aptInstall(["postgresql"], signal);
     return say("PostgreSQL installed");
   });
 }

@@ -51,7 +51,7 @@ export async function quickstart(report: Report, options: QuickstartOptions): Pr
   await withLock(paths.quickstartLock, LOCK_WAIT_MS, onWait, async () => {
     let engine: Engine | undefined;
     try {
-      engine = await setUp(report, "run");
+      engine = await setUp(report, "run", options.signal);
       const server = await ensureServer(report, engine);
       const result = await runExample(report, server, options);
       sayHowItEnded(report, server, result, options);

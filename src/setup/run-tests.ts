@@ -60,7 +60,7 @@ export interface Tally {
 export async function runTests(report: Report, signal: AbortSignal): Promise<void> {
   let stopEngine = false;
   try {
-    stopEngine = (await setUp(report, "test")).startedNow;
+    stopEngine = (await setUp(report, "test", signal)).startedNow;
     rmSync(paths.testReports, { recursive: true, force: true });
     mkdirSync(paths.testReports, { recursive: true });
     const tallies: Tally[] = [];
