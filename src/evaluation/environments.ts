@@ -29,11 +29,15 @@ export type ObtainedEnvironment =
 
 const EVICTION_PAGE_COUNT = 1_000;
 
+type ToldPhase = Parameters<AttemptReporter["phase"]>;
+
 export class Environments {
   readonly #room: Room;
   readonly #flights = new SingleFlight<EnvironmentBuild, AttemptReporter>();
   readonly #leaseCounts = new Map<string, number>();
   readonly #evictions = new Map<string, Promise<void>>();
+  /** by key, the phases that a build under way has told so far: an attempt that joins it hears them first */
+  readonly #told = new Map<string, ToldPhase[]>();
 
   constructor(room: Room) {
     this.#room = room;
@@ -125,25 +129,33 @@ export class Environments {
     signal: AbortSignal,
   ) {
     const image = environmentImage(this.#room.instance, key);
-    const work = ({ signal: flightSignal, listeners }: FlightContext<AttemptReporter>) =>
-      buildEnvironment(this.#room, {
+    const work = async ({ signal: flightSignal, listeners }: FlightContext<AttemptReporter>) => {
+      const told: ToldPhase[] = [];
+      this.#told.set(key, told);
+      using _ = { [Symbol.dispose]: () => void (this.#told.get(key) === told && this.#told.delete(key)) };
+      return await buildEnvironment(this.#room, {
         task,
         source,
         baseCommit,
         key,
         image,
         signal: flightSignal,
-        // An attempt that went away isn't told any more; one that joined hears the output, and the phases at the end.
+        // An attempt that went away isn't told any more; one that joined hears what the one that began it hears.
         onPhase: (phase, state, outcome) => {
-          if (listeners.has(reporter)) reporter.phase(phase, state, outcome === undefined ? {} : { outcome });
+          const line: ToldPhase = [phase, state, outcome === undefined ? {} : { outcome }];
+          told.push(line);
+          for (const listener of listeners) listener.phase(...line);
         },
         onOutput: (phase) => (stream, text) => {
           for (const listener of listeners) listener.log(phase, stream, text);
         },
       });
+    };
+    // No await between this and the joining: nothing is told twice, nothing is missed.
+    for (const line of this.#told.get(key) ?? []) reporter.phase(...line);
     const { value, started } = await this.#flights.run(key, reporter, signal, work);
     if (value.kind === "refused") return { kind: "refused", finding: value.finding, phases: value.phases } as const;
-    const records = started ? value.phases : tellCached(reporter);
+    const records = started ? value.phases : cachedPhases;
     return { kind: "ready", environment: value.environment, phases: records } as const;
   }
 
@@ -157,13 +169,17 @@ export class Environments {
   }
 }
 
-/** Clone and install of an attempt that found its environment made. */
+/** Clone and install of an attempt that found its environment made, or being made by another. */
+const cachedPhases: readonly PhaseRecord[] = phaseNames
+  .slice(0, 2)
+  .map((phase) => ({ phase, durationMs: 0, cached: true }));
+
 function tellCached(reporter: AttemptReporter): readonly PhaseRecord[] {
-  return phaseNames.slice(0, 2).map((phase) => {
+  for (const { phase } of cachedPhases) {
     reporter.phase(phase, "started", { cached: true });
     reporter.phase(phase, "finished", { cached: true });
-    return { phase, durationMs: 0, cached: true };
-  });
+  }
+  return cachedPhases;
 }
 
 function refusedClone(error: string): ObtainedEnvironment {

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { AgentSpec, TaskSpec } from "../../src/archive/submission.ts";
 import { createEvaluator } from "../../src/evaluation/evaluator.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
+import { deferred } from "../../src/kernel/signals.ts";
 import { type Answer, type Call, exited, ScriptedHost } from "./scripted-host.ts";
 import {
   agentOf,
@@ -138,6 +139,40 @@ describe("an attempt", () => {
       ["tests", false],
     ]);
     expect(reporter.phases).toContain("clone finished cached");
+  });
+
+  it("an attempt that joins a build hears its phases, and no output before its phase", async () => {
+    const [installs, joined, release] = [deferred<void>(), deferred<void>(), deferred<void>()];
+    const { room, evaluate } = roomWith(async (call) => {
+      if (!call.line.includes("/install/1.sh")) return undefined;
+      installs.resolve();
+      await joined.promise;
+      call.onOutput?.("stdout", "installing\n");
+      await release.promise;
+      return undefined;
+    });
+    const task = { install: ["make"] };
+    const first = evaluate(task);
+    await installs.promise;
+    const told: string[] = [];
+    const second = room.evaluate(
+      inputOf(taskOf(task), agentOf()),
+      {
+        phase: (phase, state) => {
+          told.push(`${phase} ${state}`);
+          if (phase === "install" && state === "started") joined.resolve();
+        },
+        log: (phase, _, text) => {
+          told.push(`${phase}: ${text}`);
+          release.resolve();
+        },
+      },
+      new AbortController().signal,
+    );
+    await Promise.all([first, second]);
+    const [before, output, after] = ["install started", "install: installing\n", "install finished"];
+    expect(told.slice(0, 5)).toEqual(["clone started", "clone finished", before, output, after]);
+    expect(told.filter((line) => line.startsWith("clone"))).toHaveLength(2);
   });
 });
 
