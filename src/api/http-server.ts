@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { limits } from "../kernel/limits.ts";
+import { markBroken } from "./broken-body.ts";
 import type { Api, ApiApp } from "./context.ts";
 import { isSocketRequest } from "./progress/upgrade.ts";
 import { hasUnreadBody } from "./unread-body.ts";
@@ -84,8 +85,14 @@ function refusalOf(code: string | undefined): { readonly status: number; readonl
   }
 }
 
-/** Answers a request that never became one, unless an answer is under way already. */
+/** Answers a request that never became one, unless an answer is under way already, or the app is about to give one. */
 function refuseBroken(error: NodeJS.ErrnoException, socket: Socket, answer: ServerResponse | undefined): void {
+  const isInBody = answer?.headersSent === false && !answer.req.complete && error.code?.startsWith("HPE_") === true;
+  if (isInBody && socket.writable) {
+    answer.shouldKeepAlive = false;
+    markBroken(answer.req);
+    return;
+  }
   const isAnswering = answer?.headersSent === true && !answer.writableFinished;
   if (error.code === "ECONNRESET" || !socket.writable || isAnswering) {
     socket.destroy();

@@ -4,11 +4,12 @@
  * length says where it ends), and then the body is read and thrown away for a bounded time and size before the socket closes.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isBroken } from "./broken-body.ts";
 import type { ErrorAnswer } from "./wire/error.ts";
 
 /** Whether the client may still be sending a body. */
 export function hasUnreadBody(incoming: IncomingMessage): boolean {
-  if (incoming.complete) return false;
+  if (incoming.complete || isBroken(incoming)) return false;
   return incoming.headers["transfer-encoding"] !== undefined || Number(incoming.headers["content-length"] ?? 0) > 0;
 }
 

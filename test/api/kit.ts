@@ -94,13 +94,18 @@ export function refusal(code: ErrorCode, message: string = code): AppError {
   return new AppError(code, message);
 }
 
-/** Reads the body to its end, then answers a pending vote. */
+/** Reads the body to its end, then answers a pending vote; throws the signal's reason as soon as it aborts. */
 export const readingSubmit: Submit = async ({ body, concurrentTasks, signal }) => {
-  let bytes = 0;
-  for await (const piece of body) {
-    signal.throwIfAborted();
-    bytes += (piece as Buffer).length;
-  }
+  signal.throwIfAborted();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+  const read = async () => {
+    let bytes = 0;
+    for await (const piece of body) bytes += (piece as Buffer).length;
+    return bytes;
+  };
+  const bytes = await Promise.race([read(), aborted]);
   return { ...pendingVote, totalTasks: bytes, concurrentTasks: concurrentTasks ?? 0 };
 };
 

@@ -277,6 +277,45 @@ describe("what intake refuses", () => {
     expect(new Set(reasons)).toEqual(new Set([true]));
     expect((await post()).status).toBe(202);
   });
+
+  const failed = '"error":"upload_failed","message":"Failed to read uploaded archive"}';
+  it.each([
+    { why: "half-closed in the middle", lines: "Content-Length: 100\r\n", body: "x".repeat(50), says: failed },
+    { why: "half-closed before its body", lines: "Content-Length: 100\r\n", body: "", says: failed },
+    { why: "a chunk that is none", lines: "Transfer-Encoding: chunked\r\n", body: "5\r\nhello\r\nzz", says: failed },
+  ])("row 7: an upload that breaks off is told so while somebody listens: $why", async ({ lines, body, says }) => {
+    const socket = await dial(kit.port);
+    let answer = "";
+    socket.on("data", (piece) => {
+      answer += piece.toString("utf8");
+    });
+    socket.end(`POST /submit HTTP/1.1\r\n${signedLines}${lines}\r\n${body}`);
+    await closed(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer.endsWith(says), answer).toBe(true);
+  });
+
+  it("a caller who may not submit is told that, not that the upload broke off", async () => {
+    const [asked, broken] = [deferred(), deferred()];
+    authenticate = async () => {
+      asked.resolve();
+      await broken.promise;
+      throw new AppError("unauthorized_hotkey", "Hotkey is not authorized");
+    };
+    const socket = await dial(kit.port);
+    let answer = "";
+    socket.on("data", (piece) => {
+      answer += piece.toString("utf8");
+    });
+    socket.end(`POST /submit HTTP/1.1\r\n${signedLines}Content-Length: 100\r\n\r\nx`);
+    await asked.promise;
+    // A whole exchange later the server has seen the end of the first one's body too.
+    await kit.get("/health");
+    broken.resolve();
+    await closed(socket);
+    expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    expect(answer).toContain('"error":"unauthorized_hotkey"');
+  });
 });
 
 describe("never 500, never hangs", () => {

@@ -7,6 +7,7 @@ import type { IncomingMessage } from "node:http";
 import type { SignedHead } from "../../admission/port.ts";
 import { AppError } from "../../kernel/errors.ts";
 import { anySignal } from "../../kernel/signals.ts";
+import { onBroken } from "../broken-body.ts";
 import { type Api, type ApiApp, type ApiContext, addRoute } from "../context.ts";
 import { parseConcurrentTasks } from "../wire/query.ts";
 import { submitToWire } from "../wire/submit.ts";
@@ -59,10 +60,17 @@ function requestLinePath(target: string): string {
 /** Aborts when the connection breaks before the body is whole. Afterwards the vote stands, whether anyone still listens or not. */
 function clientAway(incoming: IncomingMessage): { readonly signal: AbortSignal } & Disposable {
   const away = new AbortController();
-  const onClose = () => {
+  const onEnd = () => {
     if (!incoming.complete)
       away.abort(new AppError("upload_failed", "the connection closed before the body was complete"));
   };
-  incoming.once("close", onClose);
-  return { signal: away.signal, [Symbol.dispose]: () => incoming.off("close", onClose) };
+  incoming.once("close", onEnd);
+  const stop = onBroken(incoming, onEnd);
+  return {
+    signal: away.signal,
+    [Symbol.dispose]: () => {
+      incoming.off("close", onEnd);
+      stop();
+    },
+  };
 }
