@@ -26,8 +26,9 @@ export function setupCommands(): readonly Command[] {
       .action(async (options: { once?: boolean; stop?: boolean; agent: ExampleAgent }) => {
         using interrupt = onInterrupt();
         const report = createReport();
-        if (options.stop === true) return stopQuickstart(report);
-        return quickstart(report, { agent: options.agent, once: options.once === true, signal: interrupt.signal });
+        // Awaited, not returned: `using` would give the signals back before the work has begun.
+        if (options.stop === true) await stopQuickstart(report);
+        else await quickstart(report, { agent: options.agent, once: options.once === true, signal: interrupt.signal });
       }),
     new Command("test").description("set up and run every check and test").action(async () => {
       using interrupt = onInterrupt();

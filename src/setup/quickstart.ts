@@ -108,6 +108,9 @@ function serverEnvironment(engine: Engine, hotkeys: readonly string[]): Record<s
   return {
     // npm's own variables differ from run to run and are nobody's business here.
     ...Object.fromEntries(inherited.filter(([name]) => !/^npm_|^(INIT_CWD|_|SHLVL|OLDPWD|PWD)$/.test(name))),
+    // The examples take seconds: neither a hanging agent nor an interrupted run should hold the next one up for long.
+    AGENT_TIMEOUT_SECS: process.env.AGENT_TIMEOUT_SECS || "60",
+    DRAIN_TIMEOUT_SECS: process.env.DRAIN_TIMEOUT_SECS || "5",
     DATA_DIR: paths.data,
     WORKSPACE_BASE: paths.sessions,
     VALIDATOR_HOTKEYS: hotkeys.join(","),
