@@ -8,6 +8,17 @@ import { fitArgument } from "./runtime-environment.ts";
 /** Below the agent's folder: where preparation put what requirements.txt names. */
 export const PYTHON_PACKAGES = ".proctor/python";
 
+/**
+ * One folder is one Go package, of which `go run` takes the files one by one. A module is built where it lies, so that it
+ * finds its own packages, and runs in the repository; where that fails, its files are tried like any others.
+ */
+const runGo = `
+folder=\${1%/*}
+if [ -e "$folder/go.mod" ] && (cd "$folder" && go build -o /tmp/agent-program .); then exec /tmp/agent-program; fi
+shopt -s extglob
+exec go run "$folder"/!(*_test).go
+`;
+
 /** @param prompt only Python agents get it as an argument; every agent finds it in the prompt file */
 export function agentArgv(agent: AgentSpec, prompt: string): readonly string[] {
   const entry = `${places.agent}/${agent.entry}`;
@@ -24,7 +35,7 @@ function runners(language: Exclude<AgentLanguage, "python">): readonly string[] 
       // What `npx tsx` finds in the image, without npx asking a registry that can't be reached.
       return ["tsx"];
     case "go":
-      return ["go", "run"];
+      return ["bash", "-c", runGo, "agent"];
     case "ruby":
       return ["ruby"];
     case "shell":

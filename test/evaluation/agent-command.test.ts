@@ -15,7 +15,11 @@ describe("how an agent is started", () => {
     },
     { language: "javascript" as const, entry: "main.mjs", argv: ["node", "/agent/main.mjs"] },
     { language: "typescript" as const, entry: "agent.ts", argv: ["tsx", "/agent/agent.ts"] },
-    { language: "go" as const, entry: "agent.go", argv: ["go", "run", "/agent/agent.go"] },
+    {
+      language: "go" as const,
+      entry: "agent.go",
+      argv: ["bash", "-c", expect.stringContaining("go run"), "agent", "/agent/agent.go"],
+    },
     { language: "ruby" as const, entry: "agent.rb", argv: ["ruby", "/agent/agent.rb"] },
     { language: "shell" as const, entry: "agent.sh", argv: ["bash", "/agent/agent.sh"] },
   ])("$language", ({ language, entry, argv }) => {
