@@ -15,6 +15,8 @@ export function harmlessLine(text: string, charsMax: number): string {
   return line.length <= charsMax ? line : `${line.slice(0, Math.max(0, charsMax - 1))}…`;
 }
 
+const COLUMNS_FALLBACK = 100;
+
 export interface Terminal {
   readonly isTTY: boolean;
   readonly columns: number;
@@ -26,7 +28,9 @@ export function processTerminal(stream: NodeJS.WriteStream = process.stdout): Te
   const env = process.env;
   return {
     isTTY: stream.isTTY === true && env.TERM !== "dumb" && (env.NO_COLOR ?? "") === "",
-    columns: stream.columns ?? 100,
+    get columns() {
+      return stream.columns || COLUMNS_FALLBACK; // read each time: windows change; some terminals say 0
+    },
     write: (text) => {
       stream.write(text);
     },
