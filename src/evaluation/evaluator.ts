@@ -98,6 +98,7 @@ async function keepPatch(room: Room, { patch }: Judged): Promise<Pick<TaskResult
 function factsOf(judged: Judged): Partial<TaskResult> {
   return {
     notes: judged.notes,
+    evidence: judged.finding.kind === "judged" ? judged.finding.evidence : [],
     agentOutput: judged.agentOutput,
     agentPatch: judged.patch.text,
     runtime: judged.runtime,

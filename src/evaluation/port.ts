@@ -39,6 +39,20 @@ export interface TestResult {
   readonly exitCode?: number;
 }
 
+/** What speaks for a verdict `tampered`. */
+export interface Evidence {
+  readonly kind: EvidenceKind;
+  /** one sentence for a person; names the file or the command */
+  readonly detail: string;
+}
+
+export const evidenceKinds = ["hidden_test_changed", "protected_file", "forced_success"] as const;
+/**
+ * hidden_test_changed: a hidden test was another file after a judging command than before · protected_file: the agent
+ * changed what decides how tests run · forced_success: a test that must fail was reported as passing
+ */
+export type EvidenceKind = (typeof evidenceKinds)[number];
+
 /** The whole result of a judged attempt; a platform fault is an error instead. */
 export interface TaskResult {
   readonly verdict: Verdict;
@@ -56,6 +70,8 @@ export interface TaskResult {
   readonly agentPatchDigest?: string;
   /** limits met and lived through, wishes not honoured, …: one sentence each */
   readonly notes: readonly string[];
+  /** empty unless the reason is `tampered` */
+  readonly evidence?: readonly Evidence[];
   readonly agentExitCode?: number;
   readonly baseCommit?: string;
   readonly treeHash?: string;

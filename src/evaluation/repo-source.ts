@@ -2,8 +2,8 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { AppError } from "../kernel/errors.ts";
+import type { AddressRule } from "../sandbox/egress/addresses.ts";
 import type { Mount } from "../sandbox/port.ts";
-import type { AddressRule } from "./addresses.ts";
 import { places } from "./places.ts";
 
 export type RepoSource =

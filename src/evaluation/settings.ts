@@ -1,7 +1,7 @@
 /** The part of the configuration that evaluation needs, in the units it uses. */
 import type { Config } from "../config.ts";
+import { type AddressRule, addressRule } from "../sandbox/egress/addresses.ts";
 import type { SandboxResources } from "../sandbox/port.ts";
-import { type AddressRule, addressRule } from "./addresses.ts";
 
 export interface EvaluationSettings {
   readonly image: string;

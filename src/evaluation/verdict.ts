@@ -1,6 +1,7 @@
 /** The one place where what was seen becomes a verdict: a pure function, one row of CONTRACT.md's table a case. */
 import { assertNever } from "../kernel/assert-never.ts";
 import { type Outcome, type Reason, succeeded, type Verdict } from "../kernel/outcome.ts";
+import type { Evidence } from "./port.ts";
 
 /** What an attempt came to, as far as it went. */
 export type Finding =
@@ -9,8 +10,15 @@ export type Finding =
   | { readonly kind: "installFailed"; readonly error: string }
   | { readonly kind: "agentInvalid" }
   | { readonly kind: "agentEnded"; readonly reason: AgentEndReason }
-  /** one entry a judging command, in order; undefined: not run, because one before it had to be ended */
-  | { readonly kind: "judged"; readonly outcomes: readonly (Outcome | undefined)[] };
+  /** the task itself is not sound */
+  | { readonly kind: "sanityFailed"; readonly error: string }
+  | {
+      readonly kind: "judged";
+      /** one entry a judging command, in order; undefined: not run, because one before it had to be ended */
+      readonly outcomes: readonly (Outcome | undefined)[];
+      /** any makes the verdict `tampered`, whatever the commands said */
+      readonly evidence: readonly Evidence[];
+    };
 
 export type AgentEndReason = "agent_timeout" | "oom" | "output_limit" | "disk_limit";
 
@@ -51,12 +59,14 @@ export function decide(finding: Finding): Judgement {
       return inconclusive("clone_failed", finding.error);
     case "installFailed":
       return inconclusive("install_failed", finding.error);
+    case "sanityFailed":
+      return inconclusive("sanity_failed", finding.error);
     case "agentInvalid":
       return failed("agent_invalid");
     case "agentEnded":
       return failed(finding.reason);
     case "judged":
-      return decideByTests(finding.outcomes);
+      return finding.evidence.length > 0 ? failed("tampered") : decideByTests(finding.outcomes);
     default:
       return assertNever(finding);
   }

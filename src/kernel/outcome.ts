@@ -22,8 +22,9 @@ export type Verdict = (typeof verdicts)[number];
 
 /**
  * Why a task got its verdict; stable codes.
- * failed: tests_failed, tests_timeout, agent_timeout, oom, output_limit, disk_limit, agent_invalid (its own preparation failed)
- * inconclusive: no_tests, clone_failed, install_failed, infra_error, cancelled
+ * failed: tests_failed, tests_timeout, agent_timeout, oom, output_limit, disk_limit, agent_invalid (its own preparation failed),
+ *   tampered (the evidence is in the result)
+ * inconclusive: no_tests, clone_failed, install_failed, sanity_failed (the task itself is not sound), infra_error, cancelled
  */
 export const reasons = [
   "tests_failed",
@@ -33,9 +34,11 @@ export const reasons = [
   "output_limit",
   "disk_limit",
   "agent_invalid",
+  "tampered",
   "no_tests",
   "clone_failed",
   "install_failed",
+  "sanity_failed",
   "infra_error",
   "cancelled",
 ] as const;

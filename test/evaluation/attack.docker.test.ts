@@ -176,7 +176,32 @@ describe("between the agent and the tests", () => {
       "echo 'echo exit 0 > tests/hidden_test.sh; echo exit 0 > /task/judge/2.sh; rm -rf tests2' > greet.sh\n";
     const { result } = await bench.evaluate(repository, script, { ...hidden, judges });
     expect(result.tests.map((test) => test.passed)).toEqual([true, false]);
+    expect(result).toMatchObject({ verdict: "failed", reason: "tampered", reward: 0 });
+    expect(result.evidence?.slice(0, 2).map(({ kind, detail }) => [kind, detail])).toEqual([
+      ["hidden_test_changed", 'The hidden test "/task/judge/2.sh" was changed while first ran.'],
+      ["hidden_test_changed", 'The hidden test "tests/hidden_test.sh" was changed while first ran.'],
+    ]);
   });
+
+  it.each([
+    { act: "rm -f tests/hidden_test.sh", why: "removes it" },
+    { act: "rm -f tests/hidden_test.sh; mkfifo tests/hidden_test.sh", why: "leaves a fifo" },
+    { act: "rm -f tests/hidden_test.sh; ln -s /dev/zero tests/hidden_test.sh", why: "leaves a link to a device" },
+    { act: "chmod 000 tests/hidden_test.sh", why: "takes the right to read away" },
+    { act: "(sleep 0.3; echo exit 0 > tests/hidden_test.sh) & sleep 0.6", why: "changes it from a second process" },
+  ])(
+    "a hidden test that the solution $why while it is judged: tampered, though every command exits 0",
+    async ({ act }) => {
+      const { result } = await bench.evaluate(
+        repository,
+        { "agent.sh": "cp /agent/greet.sh .\n", "greet.sh": `${act}\necho hello\n` },
+        hidden,
+      );
+      expect(result.tests[0]).toMatchObject({ passed: true });
+      expect(result).toMatchObject({ verdict: "failed", reason: "tampered", reward: 0, error: null });
+      expect(result.evidence).toHaveLength(1);
+    },
+  );
 
   it("a working folder that the agent removed or replaced is there again", async () => {
     const judges = [{ name: "below", script: "pwd; test -f ../greet.sh", workingDir: "tests" }];

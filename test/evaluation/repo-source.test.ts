@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { addressRule } from "../../src/evaluation/addresses.ts";
 import { repoSource } from "../../src/evaluation/repo-source.ts";
+import { addressRule } from "../../src/sandbox/egress/addresses.ts";
 
 const isPublic = addressRule([]);
 const resolveTo =

@@ -8,7 +8,16 @@ const outOfMemory: Outcome = { kind: "outOfMemory", limitBytes: 1 };
 const flooded: Outcome = { kind: "flooded", limitBytes: 1 };
 const diskExhausted: Outcome = { kind: "diskExhausted", limitBytes: 1 };
 const signaled: Outcome = { kind: "signaled", signal: "SIGSEGV" };
-const judged = (...outcomes: (Outcome | undefined)[]): Finding => ({ kind: "judged", outcomes });
+const judged = (...outcomes: (Outcome | undefined)[]): Finding => ({
+  kind: "judged",
+  outcomes,
+  evidence: [],
+});
+const tampered: Finding = {
+  kind: "judged",
+  outcomes: [exit(0)],
+  evidence: [{ kind: "hidden_test_changed", detail: "x" }],
+};
 
 describe("the agent's end (CONTRACT: what the agent's phase did)", () => {
   it.each([
@@ -37,6 +46,13 @@ describe("the verdict", () => {
     { finding: judged(flooded), verdict: "failed", reason: "output_limit", why: "the agent's code ran in them" },
     { finding: judged(diskExhausted), verdict: "failed", reason: "disk_limit", why: "the agent's code ran in them" },
     { finding: judged(exit(0), undefined), verdict: "failed", reason: "tests_failed", why: "not every one ran" },
+    { finding: tampered, verdict: "failed", reason: "tampered", why: "evidence outweighs exit 0" },
+    {
+      finding: { kind: "sanityFailed", error: "x" },
+      verdict: "inconclusive",
+      reason: "sanity_failed",
+      why: "an unsound task judges nobody",
+    },
     { finding: judged(), verdict: "inconclusive", reason: "no_tests", why: "nothing ran: never a pass" },
     { finding: { kind: "noTests" }, verdict: "inconclusive", reason: "no_tests", why: "nothing to run" },
     {

@@ -9,15 +9,18 @@ import type { Sandbox, SandboxSpec, Usage } from "../../sandbox/port.ts";
 import type { ChangeSet } from "../change-set.ts";
 import type { KeptEnvironment } from "../kept-environments.ts";
 import { places } from "../places.ts";
-import type { AttemptInput, AttemptReporter, PhaseRecord } from "../port.ts";
+import type { AttemptInput, AttemptReporter, Evidence, PhaseRecord } from "../port.ts";
 import { type Room, SANDBOX_SLACK_MS } from "../room.ts";
 import { agentEndReason, type Finding } from "../verdict.ts";
 import { harvest } from "./harvest.ts";
 import { type TakenPatch, takePatch } from "./patch.ts";
 import { bringTask, notesOf, runAgent } from "./run-agent.ts";
-import { runTests, type TestsRun } from "./run-tests.ts";
+import { type ChangedHidden, runTests, type TestsRun } from "./run-tests.ts";
 import { unmetWishes } from "./wishes.ts";
 import { applyToRepo, emptyPlaces, fillRepo } from "./workspace.ts";
+
+/** Enough to see what was done; a change of ten thousand files is not told file by file. */
+const EVIDENCE_MAX = 20;
 
 export interface JudgeOrder {
   readonly input: AttemptInput;
@@ -68,7 +71,13 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
     judgeChange(room, order, place.sandbox, change),
   );
   notes.push(...change.notes, ...patch.notes, ...tests.notes, ...place.notes);
-  return { ...seen, finding: { kind: "judged", outcomes: tests.outcomes }, phases, notes, patch, tests };
+  const evidence = tests.changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange);
+  return { ...seen, finding: { kind: "judged", outcomes: tests.outcomes, evidence }, phases, notes, patch, tests };
+}
+
+function evidenceOfChange({ judge, path }: ChangedHidden): Evidence {
+  const shown = JSON.stringify(path.slice(0, 200));
+  return { kind: "hidden_test_changed", detail: `The hidden test ${shown} was changed while ${judge} ran.` };
 }
 
 interface PlaceForTests extends AsyncDisposable {
