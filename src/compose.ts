@@ -19,7 +19,7 @@ import { createJournal } from "./journal/journal.ts";
 import { systemClock } from "./kernel/clock.ts";
 import { AppError } from "./kernel/errors.ts";
 import { createDockerHost } from "./sandbox/docker/host.ts";
-import { ballotKeeper, environmentKeeper, startKeepers } from "./scheduling/keepers/keeper.ts";
+import { agentKeeper, ballotKeeper, environmentKeeper, startKeepers } from "./scheduling/keepers/keeper.ts";
 import { sandboxReaper } from "./scheduling/keepers/sandbox-reaper.ts";
 import { sessionTtlKeeper } from "./scheduling/keepers/session-ttl.ts";
 import { createScheduler, type Scheduler } from "./scheduling/scheduler.ts";
@@ -177,6 +177,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
       sessionTtlKeeper({ db: store.db, ttlMs: config.SESSION_TTL_SECS * 1_000, expireBatch, clock }),
       sandboxReaper({ host, instance, isRunning }),
       environmentKeeper(() => evaluator.evictEnvironments(config.ENVIRONMENTS_MAX)),
+      agentKeeper(() => evaluator.evictAgents(config.AGENTS_MAX)),
     ],
     { clock, logger },
   );

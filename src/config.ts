@@ -144,6 +144,11 @@ export const settings = {
     fallback: 50,
     help: "prepared environments kept on the engine; the least recently used go first",
   },
+  AGENTS_MAX: {
+    schema: integer(1, 10_000),
+    fallback: 50,
+    help: "prepared agents kept on the engine; the least recently used go first",
+  },
   SANDBOX_PROFILE: { schema: oneOf(["strict"]), fallback: "strict", help: "profile of agents and tests" },
   SANDBOX_RUNTIME: { schema: text(64), fallback: "", help: "OCI runtime by name; empty: the engine's default" },
   DOCKER_HOST: { schema: text(), fallback: "", help: "engine endpoint; empty: /var/run/docker.sock" },

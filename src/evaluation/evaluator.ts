@@ -35,6 +35,8 @@ export interface EvaluationRoom extends Evaluator {
    * @throws AppError of the engine or the store
    */
   evictEnvironments(maxCount: number): Promise<number>;
+  /** The same for prepared agents. */
+  evictAgents(maxCount: number): Promise<number>;
 }
 
 /** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS is malformed */
@@ -54,6 +56,7 @@ export function createEvaluator(deps: EvaluatorDeps): EvaluationRoom {
   return {
     evaluate: (input, reporter, signal) => evaluate(room, environments, agents, input, reporter, signal),
     evictEnvironments: (maxCount) => environments.evict(maxCount),
+    evictAgents: (maxCount) => agents.evict(maxCount),
   };
 }
 
@@ -80,6 +83,7 @@ async function evaluate(
   };
 
   const agent = await agents.obtain(input.agent, reporter, signal);
+  using _agentLease = agent.lease;
   if (agent.kind === "invalid") {
     return result({ kind: "agentInvalid" }, { ...known, phases: obtained.phases, agentOutput: agent.output });
   }

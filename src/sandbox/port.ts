@@ -137,6 +137,8 @@ export interface SandboxHost {
   ensureVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void>;
   hasVolume(name: string): Promise<boolean>;
   removeVolume(name: string): Promise<void>;
+  /** Names of the volumes that carry all of `labels`. */
+  listVolumes(labels: Readonly<Record<string, string>>): Promise<readonly string[]>;
   /** Every container of `instance` that this host sees, running or not. */
   list(instance: string): Promise<readonly FoundSandbox[]>;
   /** Removes a container by id, whatever its state; one that is gone already is fine. */

@@ -279,4 +279,26 @@ describe("eviction", () => {
     expect(await room.evictEnvironments(0)).toBe(1);
     expect([...host.images.keys()]).toEqual(["proctor/sandbox:latest"]);
   });
+
+  it("removes agents likewise, and makes one that went anew", async () => {
+    const held = Promise.withResolvers<Answer>();
+    const { room, host, evaluate } = roomWith((call) =>
+      call.spec.labels.task === "busy" && call.line.startsWith("bash /agent/") ? held.promise : undefined,
+    );
+    const digestOf = (digit: string) => ({ digest: digit.repeat(64) as AgentSpec["digest"] });
+    const busy = evaluate({ taskId: "busy" as TaskSpec["taskId"] }, digestOf("a"));
+    while (!host.log.some((line) => line.startsWith("bash /agent/"))) await new Promise(setImmediate);
+    await evaluate({}, digestOf("b"));
+    await evaluate({}, digestOf("c"));
+    await evaluate({}, digestOf("b"));
+    expect(host.volumes.size).toBe(3);
+    expect(await room.evictAgents(2)).toBe(1);
+    expect([...host.volumes].filter((name) => name.includes("cccc"))).toEqual([]);
+    expect(await room.evictAgents(0)).toBe(1);
+    expect([...host.volumes].every((name) => name.includes("aaaa"))).toBe(true);
+    held.resolve({});
+    expect(await busy).toMatchObject({ verdict: "passed" });
+    expect(await evaluate({}, digestOf("c"))).toMatchObject({ verdict: "passed" });
+    expect(host.volumes.size).toBe(2);
+  });
 });

@@ -146,6 +146,10 @@ export class ScriptedHost implements SandboxHost {
     this.volumes.delete(name);
   }
 
+  async listVolumes(): Promise<readonly string[]> {
+    return [...this.volumes];
+  }
+
   async list(): Promise<[]> {
     return [];
   }

@@ -234,6 +234,8 @@ export function describeSandboxHost(name: string, make: () => Promise<ContractSu
       await subject.host.ensureVolume(name, labels);
       await subject.host.ensureVolume(name, labels);
       expect(await subject.host.hasVolume(name)).toBe(true);
+      expect(await subject.host.listVolumes(labels)).toContain(name);
+      expect(await subject.host.listVolumes({ ...labels, "proctor.kind": "other" })).not.toContain(name);
       await subject.host.removeVolume(name);
       await subject.host.removeVolume(name);
       expect(await subject.host.hasVolume(name)).toBe(false);

@@ -128,6 +128,13 @@ export class FakeHost implements SandboxHost {
     this.volumes.delete(name);
   }
 
+  async listVolumes(labels: Readonly<Record<string, string>>): Promise<readonly string[]> {
+    const wanted = Object.entries(labels);
+    return [...this.volumes]
+      .filter(([, own]) => wanted.every(([key, value]) => own[key] === value))
+      .map(([name]) => name);
+  }
+
   async list(instance: string): Promise<readonly FoundSandbox[]> {
     return this.stillOpen
       .filter((sandbox) => sandbox.spec.labels.instance === instance)

@@ -188,6 +188,14 @@ class DockerHost implements SandboxHost {
     await this.#unlessMissing(`removing volume ${name}`, () => this.#docker.getVolume(name).remove({ force: true }));
   }
 
+  async listVolumes(labels: Readonly<Record<string, string>>): Promise<readonly string[]> {
+    const label = Object.entries(labels).map(([key, value]) => `${key}=${value}`);
+    const found = await this.#engine.call("list", "listing volumes", () =>
+      this.#docker.listVolumes({ filters: { label } }),
+    );
+    return (found.Volumes ?? []).map(({ Name }) => Name);
+  }
+
   async list(instance: string): Promise<readonly FoundSandbox[]> {
     const infos = await this.#engine.call("list", "listing sandboxes", () =>
       this.#docker.listContainers({ all: true, filters: { label: [`proctor.instance=${instance}`] } }),

@@ -85,3 +85,8 @@ export function ballotKeeper(expireDue: () => Promise<number>, intervalMs = 1_00
 export function environmentKeeper(evict: (signal: AbortSignal) => Promise<number>, intervalMs = 60_000): Keeper {
   return { name: "environments", intervalMs, run: evict };
 }
+
+/** The same for prepared agents. @param evict evaluation's eviction; @returns how many went */
+export function agentKeeper(evict: (signal: AbortSignal) => Promise<number>, intervalMs = 60_000): Keeper {
+  return { name: "agents", intervalMs, run: evict };
+}
