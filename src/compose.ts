@@ -135,6 +135,15 @@ export async function startServer(config: Config): Promise<RunningServer> {
       throw new AppError("image_missing", `image ${config.SANDBOX_IMAGE} is not on this engine; run "npm run setup"`);
     }
   };
+  const engine = async (signal?: AbortSignal) => {
+    const { runtimes } = await host.ping(signal);
+    if (config.SANDBOX_RUNTIME === "" || runtimes.includes(config.SANDBOX_RUNTIME)) return;
+    const known = runtimes.join(", ");
+    throw new AppError(
+      "sandbox_unavailable",
+      `SANDBOX_RUNTIME=${config.SANDBOX_RUNTIME} is not a runtime of this engine; it has ${known}`,
+    );
+  };
   const api = createApi({
     config,
     clock,
@@ -154,7 +163,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
     },
     counts: () => batchCounts(store.db),
     readiness: {
-      engine: (signal) => host.ping(signal),
+      engine,
       sandbox_image: sandboxImage,
       scheduler: async () => {
         if (scheduler.stats().draining) throw new AppError("shutting_down", "this server is draining");
@@ -168,7 +177,9 @@ export async function startServer(config: Config): Promise<RunningServer> {
     .refresh(AbortSignal.timeout(FIRST_SET_WAIT_MS))
     .catch((error: unknown) => logger.warn({ err: String(error) }, "validator set not read yet"));
   validators.start();
-  await sandboxImage().catch((error: unknown) => logger.warn({ err: String(error) }, "engine not ready yet"));
+  await engine()
+    .then(sandboxImage)
+    .catch((error: unknown) => logger.warn({ err: String(error) }, "engine not ready yet"));
   await scheduler.start();
   opened.defer(() => scheduler.drain());
   const keepers = startKeepers(

@@ -6,6 +6,7 @@ import type { Api, ApiApp, ApiContext, ApiEnv } from "./context.ts";
 import { WriteEnded } from "./paced-writer.ts";
 import { requestId } from "./request-id.ts";
 import { addAboutRoutes } from "./routes/about.ts";
+import { addAdminRoutes } from "./routes/admin.ts";
 import { addBatchRoutes } from "./routes/batches.ts";
 import { addProbeRoutes } from "./routes/probes.ts";
 import { addProgressRoutes } from "./routes/progress.ts";
@@ -37,6 +38,7 @@ export function buildApp(api: Api): ApiApp {
   addBatchRoutes(app, api);
   addTaskRoutes(app, api);
   addProgressRoutes(app, api);
+  addAdminRoutes(app, api);
   return app;
 }
 

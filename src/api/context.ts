@@ -63,6 +63,17 @@ export function admitReader(api: Api, c: ApiContext, tokenInQuery = false): Read
   });
 }
 
+/** Lets an administrator's request through. @throws AppError `read_auth_required` without a token, `forbidden` with another */
+export function admitAdmin(api: Api, c: ApiContext): void {
+  if (api.deps.config.ADMIN_TOKEN === "") {
+    throw new AppError("forbidden", "This server has no administrator: set ADMIN_TOKEN to make one");
+  }
+  if (c.env.incoming.headers.authorization === undefined) {
+    throw new AppError("read_auth_required", "This needs the administrator's token: Authorization: Bearer <token>");
+  }
+  if (!admitReader(api, c).isAdmin) throw new AppError("forbidden", "This needs the administrator's token");
+}
+
 /** Milliseconds since the server was made. */
 export function uptimeMs(api: Api): number {
   return api.deps.clock.monotonicMs() - api.startedAtMs;

@@ -1,4 +1,4 @@
-/** Who may read, and how much of it. */
+/** Who may read, and how much of it; and who is an administrator. */
 import { addressGroup, constantTimeEquals, FailureLimiter } from "../admission/limiter.ts";
 import type { Config } from "../config.ts";
 import type { Clock } from "../kernel/clock.ts";
@@ -14,6 +14,8 @@ export interface ReadRequest {
 
 export interface Reader {
   readonly outputs: OutputsVisible;
+  /** its token is ADMIN_TOKEN */
+  readonly isAdmin: boolean;
 }
 
 export type ReadAuth = (request: ReadRequest) => Reader;
@@ -33,7 +35,7 @@ export function createReadAuth(config: Config, clock: Clock): ReadAuth {
     const token = bearer(authorization) ?? (queryToken === "" ? undefined : queryToken);
     if (token === undefined || accepted.length === 0) {
       if (config.READ_AUTH === "required") throw refused("Reading needs a token: Authorization: Bearer <token>");
-      return { outputs: config.PUBLIC_OUTPUTS };
+      return { outputs: config.PUBLIC_OUTPUTS, isAdmin: false };
     }
     const subject = addressGroup(address);
     const waitSecs = failures.retryAfterSecs(subject);
@@ -48,7 +50,10 @@ export function createReadAuth(config: Config, clock: Clock): ReadAuth {
       failures.fail(subject);
       throw refused("This token is not accepted");
     }
-    return { outputs: "full" };
+    return {
+      outputs: "full",
+      isAdmin: config.ADMIN_TOKEN !== "" && matches[accepted.indexOf(config.ADMIN_TOKEN)] === true,
+    };
   };
 }
 
