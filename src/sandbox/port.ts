@@ -12,6 +12,7 @@
  */
 import type { Readable } from "node:stream";
 import type { CapturedText, Outcome, Phase } from "../kernel/outcome.ts";
+import type { EgressPolicy } from "./egress/policy.ts";
 
 /** Who a command runs as; a different unprivileged uid per role. `root` only exists in the `build` profile. */
 export type SandboxUser = "root" | "agent" | "tests";
@@ -51,7 +52,8 @@ export interface SandboxSpec {
   readonly profile: "build" | "strict";
   /** image reference or digest on this engine */
   readonly image: string;
-  readonly network: "none" | "open";
+  /** none: a loopback · open: a bridge to wherever this machine can go · a policy: no network but our proxy, see egress/ */
+  readonly network: "none" | "open" | EgressPolicy;
   readonly mounts: readonly Mount[];
   readonly resources: SandboxResources;
   /** hard limit of the whole sandbox, held inside by a dead-man timer and outside by the host, ms */

@@ -26,7 +26,7 @@ const tmpfs = v.strictObject({
 const profile = v.strictObject({
   name: v.picklist(["strict", "build"]),
   users: v.pipe(v.array(v.picklist(["root", "agent", "tests"])), v.minLength(1)),
-  networks: v.pipe(v.array(v.picklist(["none", "open"])), v.minLength(1)),
+  networks: v.pipe(v.array(v.picklist(["none", "allow-list", "open"])), v.minLength(1)),
   readOnlyRoot: v.boolean(),
   /** what is added to an empty set; the supervisor itself needs SETUID, SETGID, SETPCAP and KILL */
   capabilities: v.array(v.pipe(v.string(), v.regex(/^[A-Z_]+$/))),

@@ -80,7 +80,8 @@ export function containerSpec(
       CgroupnsMode: profile.cgroupNamespace,
       PidMode: "",
       UTSMode: "",
-      NetworkMode: spec.network === "none" ? "none" : (placement.openNetwork ?? "none"),
+      // an allow-list needs none: its way out is the supervisor's line (way-out.ts)
+      NetworkMode: spec.network === "open" ? (placement.openNetwork ?? "none") : "none",
       Memory: resources.memoryBytes,
       MemorySwap: resources.memoryBytes,
       NanoCpus: Math.round(resources.cpus * 1e9),

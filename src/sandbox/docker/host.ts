@@ -17,6 +17,7 @@ import { SupervisorLink } from "./link.ts";
 import { OpenNetwork } from "./network.ts";
 import { Programs } from "./programs.ts";
 import { DockerSandbox } from "./sandbox.ts";
+import { WayOut } from "./way-out.ts";
 
 export interface DockerHostOptions {
   /** DOCKER_HOST: unix:///path or tcp://host:port; empty: the engine's usual socket */
@@ -68,8 +69,9 @@ class DockerHost implements SandboxHost {
 
   async open(spec: SandboxSpec, signal?: AbortSignal): Promise<Sandbox> {
     const profile = this.#profiles[spec.profile];
-    if (!profile.networks.includes(spec.network)) {
-      throw new AppError("internal", `network ${spec.network} does not exist in the ${spec.profile} profile`);
+    const kind = typeof spec.network === "string" ? spec.network : "allow-list";
+    if (!profile.networks.includes(kind)) {
+      throw new AppError("internal", `network ${kind} does not exist in the ${spec.profile} profile`);
     }
     const name = `proctor-${randomUUID()}`;
     let network: string | undefined;
@@ -117,6 +119,8 @@ class DockerHost implements SandboxHost {
         );
       }
       const runtime = info.HostConfig.Runtime ?? this.#runtime;
+      const wayOut = typeof spec.network === "string" ? undefined : new WayOut(link, spec.network, this.#clock);
+      await wayOut?.ready();
       const sandbox = new DockerSandbox({
         id: running.id,
         spec,
@@ -125,6 +129,7 @@ class DockerHost implements SandboxHost {
         link,
         control,
         clock: this.#clock,
+        wayOut,
       });
       if (profile.watchDisk) this.#watch(sandbox, running, link);
       return sandbox;

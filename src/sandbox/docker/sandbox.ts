@@ -17,6 +17,7 @@ import { users } from "./container-spec.ts";
 import { type ExitReport, ProtocolError, type RunRequest, tailBytesMax } from "./frames.ts";
 import type { CommandSink, SupervisorLink } from "./link.ts";
 import { type HostAction, notStartedText, outcomeOf, outcomeOfAction } from "./outcome.ts";
+import { proxyEnvironment, type WayOut } from "./way-out.ts";
 
 /** Time between a kill and the supervisor's report of the end, ms; then the whole container goes. */
 const killGraceMs = 900;
@@ -41,6 +42,8 @@ export interface DockerSandboxParts {
   readonly link: SupervisorLink;
   readonly control: ContainerControl;
   readonly clock: Clock;
+  /** of a sandbox with an allow-list */
+  readonly wayOut: WayOut | undefined;
 }
 
 interface Ended {
@@ -158,8 +161,11 @@ export class DockerSandbox implements Sandbox {
     options: RunOptions,
     sink: CommandSink,
   ): Promise<Ended> {
-    const { link, clock } = this.#parts;
-    while (link.isEnding !== undefined) await link.isEnding;
+    const { link, clock, wayOut } = this.#parts;
+    do {
+      while (link.isEnding !== undefined) await link.isEnding;
+      await wayOut?.ready();
+    } while (link.isEnding !== undefined);
     // after the last wait before the listener stands: a signal that aborted earlier fires no event any more
     options.signal?.throwIfAborted();
     const request = this.#request(command, caps, options.stdin !== undefined);
@@ -170,7 +176,7 @@ export class DockerSandbox implements Sandbox {
     const over = new AbortController();
     const stop = async (why: HostAction) => {
       action ??= why;
-      link.kill(id);
+      this.#kill(id);
       await clock.sleep(killGraceMs, over.signal);
       await this.#parts.control.kill();
       link.fail(`a command did not end within ${killGraceMs} ms of being killed`);
@@ -183,6 +189,8 @@ export class DockerSandbox implements Sandbox {
 
     try {
       const { report, tail } = await end;
+      // a flood is ended by the supervisor, which leaves alone what runs beside a relay
+      if (report.flooded && wayOut !== undefined) await link.endAll();
       options.signal?.throwIfAborted();
       const durationMs = clock.monotonicMs() - startedMs;
       return { outcome: outcomeOf(report, action, command, this.spec), report, tail, durationMs };
@@ -199,6 +207,15 @@ export class DockerSandbox implements Sandbox {
       over.abort();
       options.signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /**
+   * Ends a command and what it started. The supervisor takes everything inside for the command's only where it runs alone;
+   * beside the relay all is ended, and the relay comes again.
+   */
+  #kill(id: number): void {
+    if (this.#parts.wayOut === undefined) this.#parts.link.kill(id);
+    else this.#parts.link.endAll().catch(() => {});
   }
 
   /** A line that died while nobody closed it: the kernel may have taken PID 1 itself. */
@@ -222,7 +239,7 @@ export class DockerSandbox implements Sandbox {
       uid,
       gid: uid,
       argv: command.argv,
-      env: command.env,
+      env: this.#parts.wayOut === undefined ? command.env : { ...proxyEnvironment, ...command.env },
       cwd: command.cwd,
       hasStdin,
       floodBytesMax: command.floodBytesMax,
