@@ -128,7 +128,7 @@ describe("between the agent and the tests", () => {
     },
     {
       script:
-        "echo 'exit 0' > /tmp/x; export BASH_ENV=/tmp/x; echo 'exit 0' > ~/.bashrc; echo 'exit 0' > /repo/.bashrc; mkdir -p /tmp/.cache; echo x > /dev/shm/x",
+        "echo 'exit 0' > /tmp/x; export BASH_ENV=/tmp/x; echo 'exit 0' > ~/.bashrc; mkdir -p /tmp/.cache; echo x > /dev/shm/x",
       why: "plants start-up files",
     },
     {

@@ -14,6 +14,7 @@ import { type Room, SANDBOX_SLACK_MS } from "../room.ts";
 import { agentEndReason, type Finding } from "../verdict.ts";
 import { harvest } from "./harvest.ts";
 import { type TakenPatch, takePatch } from "./patch.ts";
+import { protect } from "./protect.ts";
 import { bringTask, notesOf, runAgent } from "./run-agent.ts";
 import { type ChangedHidden, runTests, type TestsRun } from "./run-tests.ts";
 import { unmetWishes } from "./wishes.ts";
@@ -67,11 +68,11 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
   const change = await harvest(sandbox, signal);
   await sandbox.endAll();
   await using place = await placeForTests(room, order, sandbox);
-  const { patch, tests } = await timed(room, order, "tests", phases, () =>
+  const { patch, tests, kept } = await timed(room, order, "tests", phases, () =>
     judgeChange(room, order, place.sandbox, change),
   );
-  notes.push(...change.notes, ...patch.notes, ...tests.notes, ...place.notes);
-  const evidence = tests.changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange);
+  notes.push(...change.notes, ...patch.notes, ...kept.notes, ...tests.notes, ...place.notes);
+  const evidence = [...kept.evidence, ...tests.changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
   return { ...seen, finding: { kind: "judged", outcomes: tests.outcomes, evidence }, phases, notes, patch, tests };
 }
 
@@ -103,11 +104,12 @@ async function judgeChange(room: Room, order: JudgeOrder, sandbox: Sandbox, chan
   const { signal } = order;
   const patch = await takePatch(sandbox, change, room.settings.outputBytesMax, signal);
   await fillRepo(sandbox, "tests", signal);
-  await applyToRepo(sandbox, "apply the agent's change", "tests", change, signal);
+  const kept = await protect(sandbox, order.input.task, change, signal);
+  await applyToRepo(sandbox, "apply the agent's change", "tests", kept.change, signal);
   await sandbox.endAll();
   const onOutput = (stream: "stdout" | "stderr", text: string) => order.reporter.log("tests", stream, text);
   const tests = await runTests(sandbox, order.input.task, room.settings, { signal, onOutput });
-  return { patch, tests, outcome: lastOutcome(tests), usage: tests.usage };
+  return { patch, tests, kept, outcome: lastOutcome(tests), usage: tests.usage };
 }
 
 /** Of the tests phase as a whole: the first command that did not succeed, else the last one. */
