@@ -128,6 +128,16 @@ export const settings = {
     help: "how `owner/name` becomes a clone URL",
   },
   REPO_HOSTS: { schema: list, fallback: "github.com", help: "hosts that a task's https URL may name" },
+  NETWORK_INSTALL: {
+    schema: oneOf(["allow-list", "open"]),
+    fallback: "allow-list",
+    help: "what clone and install may connect to: REPO_HOSTS and EGRESS_HOSTS through a proxy of ours, or anything",
+  },
+  EGRESS_HOSTS: {
+    schema: list,
+    fallback: "image",
+    help: "hosts (`host` or `host:port`) that install may connect to; the word `image`: the registries that the sandbox image's package managers are set to",
+  },
   EGRESS_ALLOW_CIDRS: {
     schema: list,
     fallback: "",

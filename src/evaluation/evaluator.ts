@@ -5,6 +5,7 @@ import { emptyText } from "../kernel/outcome.ts";
 import type { SandboxHost } from "../sandbox/port.ts";
 import type { BlobStore, Store } from "../store/port.ts";
 import { Agents } from "./agents.ts";
+import { Egress } from "./egress.ts";
 import { Environments } from "./environments.ts";
 import { type KeptEnvironments, keptEnvironments } from "./kept-environments.ts";
 import { type EvaluationLogger, silentLogger } from "./logger.ts";
@@ -39,16 +40,19 @@ export interface EvaluationRoom extends Evaluator {
   evictAgents(maxCount: number): Promise<number>;
 }
 
-/** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS is malformed */
+/** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS or EGRESS_HOSTS is malformed */
 export function createEvaluator(deps: EvaluatorDeps): EvaluationRoom {
+  const settings = evaluationSettings(deps.config);
+  const logger = deps.logger ?? silentLogger;
   const room: Room = {
     host: deps.host,
     kept: "kept" in deps.store ? deps.store.kept : keptEnvironments(deps.store),
     blobs: deps.blobs,
-    settings: evaluationSettings(deps.config),
+    settings,
+    egress: new Egress(settings.egress, logger),
     clock: deps.clock,
     instance: deps.instance,
-    logger: deps.logger ?? silentLogger,
+    logger,
     resolveHost: deps.resolveHost ?? systemResolve,
   };
   const environments = new Environments(room);

@@ -2,6 +2,7 @@
 import type { AgentSpec, TaskSpec } from "../archive/submission.ts";
 import type { BatchId } from "../kernel/ids.ts";
 import type { CapturedText, Outcome, Phase, Reason, Verdict } from "../kernel/outcome.ts";
+import type { ConnectionCount } from "../sandbox/egress/ledger.ts";
 import type { Usage } from "../sandbox/port.ts";
 
 export interface AttemptInput {
@@ -29,6 +30,8 @@ export interface PhaseRecord {
   readonly outcome?: Outcome;
   readonly cached: boolean;
   readonly usage?: Usage;
+  /** where it connected to, or tried to; absent where nothing, or where nobody counts (NETWORK_INSTALL=open) */
+  readonly network?: readonly ConnectionCount[];
 }
 
 export interface TestResult {

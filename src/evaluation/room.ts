@@ -2,6 +2,7 @@
 import type { Clock } from "../kernel/clock.ts";
 import type { SandboxHost, SandboxLabels } from "../sandbox/port.ts";
 import type { BlobStore } from "../store/port.ts";
+import type { Egress } from "./egress.ts";
 import type { KeptEnvironments } from "./kept-environments.ts";
 import type { EvaluationLogger } from "./logger.ts";
 import type { ResolveHost } from "./repo-source.ts";
@@ -12,6 +13,8 @@ export interface Room {
   readonly kept: KeptEnvironments;
   readonly blobs: BlobStore;
   readonly settings: EvaluationSettings;
+  /** the network of build sandboxes */
+  readonly egress: Egress;
   readonly clock: Clock;
   /** label value of everything we make */
   readonly instance: string;

@@ -2,6 +2,7 @@
 import type { Config } from "../config.ts";
 import { type AddressRule, addressRule } from "../sandbox/egress/addresses.ts";
 import type { SandboxResources } from "../sandbox/port.ts";
+import { type EgressSettings, egressSettings } from "./egress.ts";
 
 export interface EvaluationSettings {
   readonly image: string;
@@ -17,13 +18,15 @@ export interface EvaluationSettings {
   /** path of a certificate bundle on this machine; empty: none */
   readonly extraCaFile: string;
   readonly isAddressAllowed: AddressRule;
+  readonly egress: EgressSettings;
 }
 
 /** A compiler, a browser or a machine-learning package takes several times the room of a workspace. */
 const BUILD_DISK_FACTOR = 8;
 
-/** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS is malformed */
+/** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS or EGRESS_HOSTS is malformed */
 export function evaluationSettings(config: Config): EvaluationSettings {
+  const isAddressAllowed = addressRule(config.EGRESS_ALLOW_CIDRS);
   const resources: SandboxResources = {
     memoryBytes: config.TASK_MEMORY_MB * 1024 ** 2,
     cpus: config.TASK_CPUS,
@@ -41,6 +44,7 @@ export function evaluationSettings(config: Config): EvaluationSettings {
     resources,
     buildResources: { ...resources, diskBytes: BUILD_DISK_FACTOR * resources.diskBytes },
     extraCaFile: config.EXTRA_CA_FILE,
-    isAddressAllowed: addressRule(config.EGRESS_ALLOW_CIDRS),
+    isAddressAllowed,
+    egress: egressSettings(config, isAddressAllowed),
   };
 }

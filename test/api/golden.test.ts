@@ -62,6 +62,17 @@ const task: TaskRow = {
         cached: false,
         outcome: { kind: "exited", exitCode: 1 },
         usage: { cpuMs: 15, memoryPeakBytes: 4096 },
+        network: [
+          {
+            host: "git.example",
+            port: 443,
+            allowed: false,
+            reason: "not_listed",
+            connections: 2,
+            bytesUp: 0,
+            bytesDown: 0,
+          },
+        ],
       },
     ],
     tests: [

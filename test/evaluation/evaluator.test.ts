@@ -4,6 +4,7 @@ import type { AgentSpec, TaskSpec } from "../../src/archive/submission.ts";
 import { createEvaluator } from "../../src/evaluation/evaluator.ts";
 import { systemClock } from "../../src/kernel/clock.ts";
 import { deferred } from "../../src/kernel/signals.ts";
+import type { SandboxSpec } from "../../src/sandbox/port.ts";
 import { type Answer, type Call, exited, ScriptedHost } from "./scripted-host.ts";
 import {
   agentOf,
@@ -66,8 +67,9 @@ describe("an attempt", () => {
       baseCommit: BASE_COMMIT,
       treeHash: TREE_HASH,
     });
-    expect(host.specs.map((spec) => [spec.profile, spec.network])).toEqual([
-      ["build", "open"],
+    const kindOf = (network: SandboxSpec["network"]) => (typeof network === "string" ? network : "allow-list");
+    expect(host.specs.map((spec) => [spec.profile, kindOf(spec.network)])).toEqual([
+      ["build", "allow-list"],
       ["build", "none"],
       ["strict", "none"],
     ]);

@@ -12,6 +12,15 @@ export type OutputsVisible = "full" | "summary" | "none";
 
 const outcomeStored = v.looseObject({ kind: v.string(), exitCode: v.optional(v.number()) });
 const textStored = v.looseObject({ totalBytes: v.number(), truncated: v.boolean() });
+const connectionsStored = v.object({
+  host: v.string(),
+  port: v.number(),
+  allowed: v.boolean(),
+  reason: v.nullable(v.string()),
+  connections: v.number(),
+  bytesUp: v.number(),
+  bytesDown: v.number(),
+});
 /** TaskResult as the store keeps it: without texts. Read leniently: an older server may have written it. */
 const resultStored = v.looseObject({
   phases: v.fallback(
@@ -22,6 +31,7 @@ const resultStored = v.looseObject({
         outcome: v.optional(outcomeStored),
         cached: v.boolean(),
         usage: v.optional(v.looseObject({ cpuMs: v.number(), memoryPeakBytes: v.number() })),
+        network: v.fallback(v.optional(v.array(connectionsStored)), undefined),
       }),
     ),
     [],
@@ -73,6 +83,18 @@ export const phaseWire = v.object({
   memory_peak_bytes: v.nullable(v.number()),
 });
 
+/** What a phase connected to through the allow-list, or tried to: alike connections in one line. */
+export const connectionsWire = v.object({
+  phase: v.picklist(phases),
+  host: v.string(),
+  port: v.number(),
+  allowed: v.boolean(),
+  reason: v.nullable(v.string()),
+  connections: v.number(),
+  bytes_up: v.number(),
+  bytes_down: v.number(),
+});
+
 const taskDetail = {
   ...taskSummaryWire.entries,
   ...marks,
@@ -82,6 +104,7 @@ const taskDetail = {
   notes: v.array(v.string()),
   /** why a task is `tampered`; empty otherwise */
   evidence: v.array(v.object({ kind: v.string(), detail: v.string() })),
+  network: v.array(connectionsWire),
   agent_exit_code: v.nullable(v.number()),
   base_commit: v.nullable(v.string()),
   runtime: v.nullable(v.string()),
@@ -115,6 +138,7 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
     phases: result.phases.map(phaseToWire),
     notes: visible === "none" ? [] : [...result.notes],
     evidence: visible === "none" ? [] : [...result.evidence],
+    network: visible === "none" ? [] : result.phases.flatMap(connectionsToWire),
     agent_exit_code: result.agentExitCode ?? null,
     base_commit: result.baseCommit ?? null,
     runtime: result.runtime ?? null,
@@ -144,6 +168,17 @@ function readResult(task: TaskRow): ResultStored {
 function marksToWire(result: ResultStored, visible: OutputsVisible) {
   const truncated = textFields.some(({ stored }) => result[stored]?.truncated === true);
   return { truncated, outputs_withheld: visible !== "full" };
+}
+
+function connectionsToWire({ phase, network }: ResultStored["phases"][number]) {
+  return (network ?? []).map(
+    ({ bytesUp, bytesDown, ...line }): v.InferOutput<typeof connectionsWire> => ({
+      phase,
+      ...line,
+      bytes_up: bytesUp,
+      bytes_down: bytesDown,
+    }),
+  );
 }
 
 function phaseToWire(record: ResultStored["phases"][number]): v.InferOutput<typeof phaseWire> {

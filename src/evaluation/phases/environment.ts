@@ -3,6 +3,7 @@ import type { TaskSpec } from "../../archive/submission.ts";
 import { AppError } from "../../kernel/errors.ts";
 import type { Outcome, Phase } from "../../kernel/outcome.ts";
 import type { OutputListener, Sandbox, SandboxSpec } from "../../sandbox/port.ts";
+import { type BuildNetwork, describeRefused } from "../egress.ts";
 import type { KeptEnvironment } from "../kept-environments.ts";
 import type { PhaseRecord } from "../port.ts";
 import type { RepoSource } from "../repo-source.ts";
@@ -32,7 +33,8 @@ export type EnvironmentBuild =
 
 /** @throws AppError of a platform fault; nothing of the sandbox is left in any case */
 export async function buildEnvironment(room: Room, order: EnvironmentOrder): Promise<EnvironmentBuild> {
-  await using sandbox = await openBuild(room, order);
+  const egress = room.egress.network(order.source);
+  await using sandbox = await openBuild(room, order, egress);
   if (sandbox === undefined) return refuse({ kind: "cloneFailed", error: noSuchPlace(order.task.repo) }, []);
   const trust = await bringTrust(sandbox, room.settings.extraCaFile, order.signal);
   const phases: PhaseRecord[] = [];
@@ -47,7 +49,7 @@ export async function buildEnvironment(room: Room, order: EnvironmentOrder): Pro
       signal: order.signal,
       onOutput: order.onOutput("clone"),
     });
-    return { result, outcome: result.fetch.outcome, usage: result.fetch.usage };
+    return { result, outcome: result.fetch.outcome, usage: result.fetch.usage, network: egress.take() };
   });
   if (cloned.kind === "refused") return refuse({ kind: "cloneFailed", error: cloned.error }, phases);
 
@@ -62,7 +64,9 @@ export async function buildEnvironment(room: Room, order: EnvironmentOrder): Pro
       signal: order.signal,
       onOutput: order.onOutput("install"),
     });
-    return { result, outcome: result.outcome, usage: result.usage };
+    const network = egress.take();
+    const error = result.error === undefined ? {} : { error: result.error + describeRefused(network) };
+    return { result: { ...result, ...error }, outcome: result.outcome, usage: result.usage, network };
   });
   if (installed.error !== undefined) return refuse({ kind: "installFailed", error: installed.error }, phases);
 
@@ -99,22 +103,40 @@ async function keep(
 export async function openBuild(
   room: Room,
   order: Pick<EnvironmentOrder, "source" | "signal">,
+  egress: BuildNetwork = room.egress.network(order.source),
 ): Promise<Sandbox | undefined> {
   const { settings } = room;
   const spec: SandboxSpec = {
     labels: sharedLabels(room),
     profile: "build",
     image: settings.image,
-    network: "open",
+    network: egress.network,
     mounts: order.source.kind === "file" ? [order.source.mount] : [],
     resources: settings.buildResources,
     lifetimeMs: settings.cloneTimeoutMs + settings.installTimeoutMs + SANDBOX_SLACK_MS,
   };
   try {
-    return await room.host.open(spec, order.signal);
+    const sandbox = await room.host.open(spec, order.signal);
+    return await withNetwork(room, sandbox, egress, order.signal);
   } catch (error) {
     // Asked of the engine and not of this process, which may live on another file system.
     if (error instanceof AppError && /source path does not exist/i.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+/** Completes the allow-list of a sandbox just opened. @throws what that throws; the sandbox is closed then */
+export async function withNetwork(
+  room: Room,
+  sandbox: Sandbox,
+  egress: BuildNetwork,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  try {
+    await egress.complete(sandbox, await baseImageId(room), signal);
+    return sandbox;
+  } catch (error) {
+    await sandbox.close();
     throw error;
   }
 }
@@ -129,13 +151,19 @@ async function timed<T>(
   order: EnvironmentOrder,
   phase: Phase,
   phases: PhaseRecord[],
-  work: () => Promise<{ readonly result: T; readonly outcome: Outcome; readonly usage: PhaseRecord["usage"] }>,
+  work: () => Promise<{
+    readonly result: T;
+    readonly outcome: Outcome;
+    readonly usage: PhaseRecord["usage"];
+    readonly network: NonNullable<PhaseRecord["network"]>;
+  }>,
 ): Promise<T> {
   const startMs = room.clock.monotonicMs();
   order.onPhase(phase, "started");
-  const { result, outcome, usage } = await work();
+  const { result, outcome, usage, network } = await work();
   const durationMs = Math.round(room.clock.monotonicMs() - startMs);
-  phases.push({ phase, durationMs, outcome, cached: false, ...(usage === undefined ? {} : { usage }) });
+  const facts = { ...(usage === undefined ? {} : { usage }), ...(network.length === 0 ? {} : { network }) };
+  phases.push({ phase, durationMs, outcome, cached: false, ...facts });
   order.onPhase(phase, "finished", outcome);
   return result;
 }

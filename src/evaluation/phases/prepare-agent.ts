@@ -1,7 +1,7 @@
 /**
  * Makes an agent ready once per digest: its files and the packages it names, in a volume that task sandboxes mount
- * read-only at /agent. Runs in a build sandbox of its own with no task in sight; the network is open only where there is
- * something to install. The volume counts as whole once it holds the mark, which is written last.
+ * read-only at /agent. Runs in a build sandbox of its own with no task in sight; it has the network of install only where there
+ * is something to install. The volume counts as whole once it holds the mark, which is written last.
  */
 import { createHash } from "node:crypto";
 import type { AgentSpec } from "../../archive/submission.ts";
@@ -10,11 +10,12 @@ import { type CapturedText, emptyText, type Outcome, succeeded } from "../../ker
 import type { CommandResult, OutputListener, Sandbox } from "../../sandbox/port.ts";
 import { agentFolder, PYTHON_PACKAGES } from "../agent-command.ts";
 import { capture } from "../captured.ts";
+import { describeRefused, isSiteFault } from "../egress.ts";
 import { places } from "../places.ts";
 import { keptLabels, type Room, SANDBOX_SLACK_MS, sharedLabels } from "../room.ts";
 import { describeOutcome, mustStep, stepFailure, tryStep } from "../steps.ts";
 import { bringTrust, type TrustEnvironment } from "../trust.ts";
-import { baseImageId } from "./environment.ts";
+import { baseImageId, withNetwork } from "./environment.ts";
 import { installEnvironment } from "./install.ts";
 
 export type PreparedAgent =
@@ -41,12 +42,14 @@ export async function prepareAgent(
     .update(`${agent.digest} ${await baseImageId(room)}`)
     .digest("hex");
   await room.host.ensureVolume(volume, keptLabels(room, "agent", agent.digest));
+  const hasPackages = agent.requirements.length > 0;
+  const egress = room.egress.network();
   await using sandbox = await room.host.open(
     {
       labels: sharedLabels(room),
       profile: "build",
       image: room.settings.image,
-      network: agent.requirements.length > 0 ? "open" : "none",
+      network: hasPackages ? egress.network : "none",
       mounts: [{ kind: "volume", source: volume, target: VOLUME_PLACE, readOnly: false }],
       resources: room.settings.buildResources,
       lifetimeMs: room.settings.installTimeoutMs + SANDBOX_SLACK_MS,
@@ -55,8 +58,15 @@ export async function prepareAgent(
   );
   const found = await tryStep(sandbox, { name: "read the mark", argv: ["cat", MARK], user: "root" }, { signal });
   if (succeeded(found.outcome) && found.output.text === mark) return { kind: "ready", volume };
+  if (hasPackages) await withNetwork(room, sandbox, egress, signal);
   const failure = await fill(room, sandbox, agent, onOutput, signal);
-  if (failure !== undefined) return { kind: "invalid", output: failure };
+  const network = egress.take();
+  if (network.length > 0) room.logger.info({ agent: agent.digest, network }, "connections of an agent's preparation");
+  if (failure !== undefined) {
+    const refused = describeRefused(network);
+    if (isSiteFault(network)) throw new AppError("infra_error", `an agent's packages can't be fetched.${refused}`);
+    return { kind: "invalid", output: { ...failure, text: failure.text + refused } };
+  }
   await sandbox.endAll();
   const keep = `set -e; rm -rf ${VOLUME_PLACE}/..?* ${VOLUME_PLACE}/.[!.]* ${VOLUME_PLACE}/*
     cp -a --no-preserve=ownership ${places.agent}/. ${VOLUME_PLACE}/

@@ -49,7 +49,7 @@ export function forward({ request, response, path, upstream, passage }: ForwardO
     headers: [
       ...passedOn(request.rawHeaders),
       "host",
-      remotePort === 80 ? passage.name : `${passage.name}:${remotePort}`,
+      remotePort === 80 ? passage.host : `${passage.host}:${remotePort}`,
       "connection",
       "close",
       ...(request.headers["transfer-encoding"] === undefined ? [] : ["transfer-encoding", "chunked"]),

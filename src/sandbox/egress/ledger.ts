@@ -18,20 +18,28 @@ export const otherHosts = "(others)";
 
 export class Ledger {
   readonly #lines = new Map<string, ConnectionCount>();
+  /** let through, and perhaps still counting: the proxy bounds how many there can be */
+  readonly #passed: Connection[] = [];
 
   add(connection: Connection): void {
+    if (connection.reason === null) this.#passed.push(connection);
+    else this.#enter(connection);
+  }
+
+  /** @returns what was told since the last call, in order of first appearance; of one that goes on: what it has done so far */
+  take(): readonly ConnectionCount[] {
+    for (const connection of this.#passed.splice(0)) this.#enter(connection);
+    const lines = [...this.#lines.values()];
+    this.#lines.clear();
+    return lines;
+  }
+
+  #enter(connection: Connection): void {
     const { host, port, allowed, reason } = connection;
     const key = `${host} ${port} ${allowed} ${reason}`;
     const isKnown = this.#lines.has(key) || this.#lines.size < ledgerLinesMax;
     if (isKnown) this.#count(key, connection);
     else this.#count(`${otherHosts} ${allowed}`, { ...connection, host: otherHosts, port: 0, reason: null });
-  }
-
-  /** @returns what was counted since the last call, in order of first appearance */
-  take(): readonly ConnectionCount[] {
-    const lines = [...this.#lines.values()];
-    this.#lines.clear();
-    return lines;
   }
 
   #count(key: string, { host, port, allowed, reason, bytesUp, bytesDown }: Connection): void {

@@ -1,21 +1,20 @@
-/** What one connection was allowed, used and ended by: counted, bounded in time and bytes, and told once. */
+/** One connection that was let through: counted, and bounded in time and bytes. */
 import type { Clock } from "../../kernel/clock.ts";
-import type { Connection, EgressReason } from "./policy.ts";
+import type { Connection, EgressReason, HostPort } from "./policy.ts";
 
 export interface PassageOptions {
-  /** host that the client's TLS hello must name */
-  readonly name: string;
+  readonly target: HostPort;
   readonly clock: Clock;
   /** silence after which it is ended, ms */
   readonly idleMs: number;
   readonly signal: AbortSignal;
   /** @returns false where the sandbox has spent all its bytes */
   readonly spend: (bytes: number) => boolean;
-  readonly onEnd: (end: Omit<Connection, "host" | "port">) => void;
 }
 
-export class Passage {
-  readonly name: string;
+export class Passage implements Connection {
+  readonly host: string;
+  readonly port: number;
   readonly #options: PassageOptions;
   readonly #over = new AbortController();
   #bytesUp = 0;
@@ -26,7 +25,24 @@ export class Passage {
 
   constructor(options: PassageOptions) {
     this.#options = options;
-    this.name = options.name;
+    this.host = options.target.host;
+    this.port = options.target.port;
+  }
+
+  get allowed(): boolean {
+    return this.#isAllowed;
+  }
+
+  get reason(): EgressReason | null {
+    return this.#reason;
+  }
+
+  get bytesUp(): number {
+    return this.#bytesUp;
+  }
+
+  get bytesDown(): number {
+    return this.#bytesDown;
   }
 
   /** @param cut ends both sides; called when time or bytes are up, or the sandbox is closed */
@@ -56,13 +72,10 @@ export class Passage {
     this.#spend(bytes);
   }
 
-  /** Both sides are closed. Only the first call counts. */
+  /** Both sides are closed. */
   end(): void {
-    if (this.#over.signal.aborted) return;
     this.#over.abort();
     this.#options.signal.removeEventListener("abort", this.#cut);
-    const reason = this.#reason;
-    this.#options.onEnd({ allowed: this.#isAllowed, reason, bytesUp: this.#bytesUp, bytesDown: this.#bytesDown });
   }
 
   #spend(bytes: number): void {

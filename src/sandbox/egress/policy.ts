@@ -29,7 +29,10 @@ export const egressReasons = [
 ] as const;
 export type EgressReason = (typeof egressReasons)[number];
 
-/** One connection (CONNECT) or one plain request, told when it has ended. */
+/**
+ * One connection (CONNECT) or one plain request. Where `reason` is null when it is told, it was let through so far, and the
+ * object goes on counting until it has ended.
+ */
 export interface Connection {
   /** as the client wrote it, cut and printable: it may be anything */
   readonly host: string;
@@ -46,7 +49,7 @@ export interface EgressPolicy {
   /** exact hosts and ports; nothing below them, nothing beside them */
   readonly hosts: readonly HostPort[];
   readonly isAddressAllowed: AddressRule;
-  /** told every decision; never awaited, must not throw */
+  /** told every decision, once; never awaited, must not throw */
   readonly onConnection: (connection: Connection) => void;
 }
 

@@ -6,7 +6,7 @@
  * guessed. Node's own parser reads the requests. `CONNECT host:port` gives a tunnel, through which nothing goes before the
  * client's TLS hello named that very host; a plain `GET http://host/…` is passed on as a request of its own. Each is judged
  * anew: exact host and port, resolved once, every address checked, connected to the address that was checked. A redirect is
- * the client's next connection. Every end is told to the policy's `onConnection`, once.
+ * the client's next connection. Every decision is told to the policy's `onConnection`, once.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -137,9 +137,9 @@ export class EgressProxy {
           this.#bytesLeft -= bytes;
           return this.#bytesLeft >= 0;
         },
-        onEnd: (end) => policy.onConnection({ ...target, ...end }),
-        name: target.host,
+        target,
       });
+      policy.onConnection(passage);
       return { kind: "connected", socket: dialled.socket, passage } as const;
     } catch {
       return refuse("unreachable");

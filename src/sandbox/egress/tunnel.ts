@@ -55,7 +55,7 @@ export function tunnel({ client, head, upstream, passage, clock, helloMs }: Tunn
   };
   const onEnd = () => passage.refuse("not_tls");
   const look = () => {
-    const verdict = judge(bytes, passage.name);
+    const verdict = judge(bytes, passage.host);
     if (verdict === "incomplete") return;
     client.off("data", onData);
     client.off("end", onEnd);
