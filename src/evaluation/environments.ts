@@ -86,6 +86,15 @@ export class Environments {
     return removedCount;
   }
 
+  /** Removes an environment that was found useless, so that another try makes it again; one in use by others stays. */
+  async discard(environment: KeptEnvironment): Promise<void> {
+    const { key } = environment;
+    if ((this.#leaseCounts.get(key) ?? 0) > 1 || this.#evictions.has(key)) return;
+    const removal = this.#remove(environment).finally(() => this.#evictions.delete(key));
+    this.#evictions.set(key, removal);
+    await removal;
+  }
+
   async #remove(environment: KeptEnvironment): Promise<void> {
     await this.#room.kept.remove(environment.key);
     await this.#room.host.removeImage(environment.image);

@@ -7,19 +7,21 @@ import type { BlobStore, Store } from "../store/port.ts";
 import { Agents } from "./agents.ts";
 import { Egress } from "./egress.ts";
 import { Environments } from "./environments.ts";
-import { type KeptEnvironments, keptEnvironments } from "./kept-environments.ts";
+import { type KeptEnvironment, type KeptEnvironments, keptEnvironments } from "./kept-environments.ts";
 import { type EvaluationLogger, silentLogger } from "./logger.ts";
 import { type Judged, judge } from "./phases/judge.ts";
 import type { AttemptInput, AttemptReporter, Evaluator, TaskResult } from "./port.ts";
 import { type ResolveHost, systemResolve } from "./repo-source.ts";
 import type { Room } from "./room.ts";
+import { Sanities } from "./sanities.ts";
+import { type SanityRecord, type SanityRecords, sanityRecords } from "./sanity-records.ts";
 import { evaluationSettings } from "./settings.ts";
 import { decide, type Finding } from "./verdict.ts";
 
 export interface EvaluatorDeps {
   readonly host: SandboxHost;
-  /** holds the record of kept environments */
-  readonly store: Store | { readonly kept: KeptEnvironments };
+  /** holds the records of kept environments and of sound tasks */
+  readonly store: Store | { readonly kept: KeptEnvironments; readonly sanity: SanityRecords };
   readonly blobs: BlobStore;
   readonly config: Config;
   readonly clock: Clock;
@@ -47,6 +49,7 @@ export function createEvaluator(deps: EvaluatorDeps): EvaluationRoom {
   const room: Room = {
     host: deps.host,
     kept: "kept" in deps.store ? deps.store.kept : keptEnvironments(deps.store),
+    sanity: "sanity" in deps.store ? deps.store.sanity : sanityRecords(deps.store),
     blobs: deps.blobs,
     settings,
     egress: new Egress(settings.egress, logger),
@@ -57,17 +60,23 @@ export function createEvaluator(deps: EvaluatorDeps): EvaluationRoom {
   };
   const environments = new Environments(room);
   const agents = new Agents(room);
+  const sanities = new Sanities(room);
   return {
-    evaluate: (input, reporter, signal) => evaluate(room, environments, agents, input, reporter, signal),
+    evaluate: (input, reporter, signal) => evaluate({ room, environments, sanities, agents }, input, reporter, signal),
     evictEnvironments: (maxCount) => environments.evict(maxCount),
     evictAgents: (maxCount) => agents.evict(maxCount),
   };
 }
 
+interface Parts {
+  readonly room: Room;
+  readonly environments: Environments;
+  readonly sanities: Sanities;
+  readonly agents: Agents;
+}
+
 async function evaluate(
-  room: Room,
-  environments: Environments,
-  agents: Agents,
+  { room, environments, sanities, agents }: Parts,
   input: AttemptInput,
   reporter: AttemptReporter,
   signal: AbortSignal,
@@ -86,15 +95,42 @@ async function evaluate(
     environmentImage: environment.imageId,
   };
 
+  const sanity = await sanities.check(input.task, environment, signal);
+  const unsound = unsoundFinding(environment, sanity);
+  if (unsound !== undefined) {
+    // Another try may install what was away this time.
+    if (unsound.kind === "installFailed") await environments.discard(environment);
+    return result(unsound, { ...known, phases: obtained.phases });
+  }
+
   const agent = await agents.obtain(input.agent, reporter, signal);
   using _agentLease = agent.lease;
   if (agent.kind === "invalid") {
     return result({ kind: "agentInvalid" }, { ...known, phases: obtained.phases, agentOutput: agent.output });
   }
 
-  const judged = await judge(room, { input, environment, agentVolume: agent.volume, reporter, signal });
+  const { selfChanged } = sanity;
+  const judged = await judge(room, { input, environment, selfChanged, agentVolume: agent.volume, reporter, signal });
   const phases = [...obtained.phases, ...judged.phases];
-  return result(judged.finding, { ...known, ...factsOf(judged), ...(await keepPatch(room, judged)), phases });
+  const notes = [...notesOfSanity(environment, sanity), ...judged.notes];
+  return result(judged.finding, { ...known, ...factsOf(judged), ...(await keepPatch(room, judged)), phases, notes });
+}
+
+/** Why nobody is judged by a task; undefined: it is sound. */
+function unsoundFinding(environment: KeptEnvironment, sanity: SanityRecord): Finding | undefined {
+  const { installError } = environment;
+  if (installError !== undefined && !(sanity.isSound && sanity.hasReference)) {
+    return { kind: "installFailed", error: installError };
+  }
+  if (sanity.isSound) return undefined;
+  return { kind: "sanityFailed", error: `The task is not sound, so nobody was judged by it. ${sanity.detail}` };
+}
+
+function notesOfSanity({ installError }: KeptEnvironment, { detail }: SanityRecord): string[] {
+  const notes = detail === "" ? [] : [detail];
+  if (installError === undefined) return notes;
+  const [first = ""] = installError.split("\n", 1);
+  return [`A part of the install failed, but the reference solution passes all the same: ${first}`, ...notes];
 }
 
 /** A patch that was cut for showing is kept whole, so that it can still be applied. */

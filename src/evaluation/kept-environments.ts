@@ -7,6 +7,7 @@ import {
   putEnvironment,
   touchEnvironment,
 } from "../store/tables/environments.ts";
+import { deleteSanityOf } from "../store/tables/sanity.ts";
 
 export interface KeptEnvironment {
   /** content key, see environment-key.ts */
@@ -18,6 +19,8 @@ export interface KeptEnvironment {
   readonly sizeBytes: number;
   readonly baseCommit: string;
   readonly treeHash: string;
+  /** what to tell a person where the install was not whole: the task is judged only if it is sound all the same */
+  readonly installError?: string;
 }
 
 export interface KeptEnvironments {
@@ -45,6 +48,7 @@ export function keptEnvironments(store: Store): KeptEnvironments {
         size_bytes: environment.sizeBytes,
         base_commit: environment.baseCommit,
         tree_hash: environment.treeHash,
+        install_error: storable(environment.installError),
         created_at: at,
         last_used_at: at,
       }),
@@ -52,8 +56,15 @@ export function keptEnvironments(store: Store): KeptEnvironments {
     list: async (limitCount) => (await listEnvironments(store.db, limitCount)).map(fromRow),
     remove: async (key) => {
       await deleteEnvironment(store.db, key);
+      // What was found in it holds for its making, and not for the next one's.
+      await deleteSanityOf(store.db, key);
     },
   };
+}
+
+/** PostgreSQL's text holds no NUL. */
+function storable(text: string | undefined): string | null {
+  return text === undefined ? null : text.replaceAll("\0", "\ufffd").toWellFormed();
 }
 
 function fromRow(row: Row): KeptEnvironment {
@@ -64,5 +75,6 @@ function fromRow(row: Row): KeptEnvironment {
     sizeBytes: Number(row.size_bytes),
     baseCommit: row.base_commit,
     treeHash: row.tree_hash,
+    ...(row.install_error === null ? {} : { installError: row.install_error }),
   };
 }

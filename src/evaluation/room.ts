@@ -6,11 +6,13 @@ import type { Egress } from "./egress.ts";
 import type { KeptEnvironments } from "./kept-environments.ts";
 import type { EvaluationLogger } from "./logger.ts";
 import type { ResolveHost } from "./repo-source.ts";
+import type { SanityRecords } from "./sanity-records.ts";
 import type { EvaluationSettings } from "./settings.ts";
 
 export interface Room {
   readonly host: SandboxHost;
   readonly kept: KeptEnvironments;
+  readonly sanity: SanityRecords;
   readonly blobs: BlobStore;
   readonly settings: EvaluationSettings;
   /** the network of build sandboxes */

@@ -141,8 +141,22 @@ export interface EnvironmentTable {
   size_bytes: BigIntColumn;
   base_commit: string;
   tree_hash: string;
+  /** what to tell a person of an install that was not whole; null: it was */
+  install_error: Generated<string | null>;
   created_at: Timestamp;
   last_used_at: Timestamp;
+}
+
+/** Whether a task tells a solution from none, by environment and content of the task. */
+export interface SanityTable {
+  environment_key: string;
+  task_digest: string;
+  is_sound: boolean;
+  has_reference: boolean;
+  detail: string;
+  /** JSON array of paths */
+  self_changed: string;
+  checked_at: Timestamp;
 }
 
 /** Small facts of this installation: `instance_id`. */
@@ -162,5 +176,6 @@ export interface Tables {
   attempts: AttemptTable;
   journal: JournalTable;
   environments: EnvironmentTable;
+  sanity: SanityTable;
   meta: MetaTable;
 }

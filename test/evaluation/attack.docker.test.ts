@@ -24,7 +24,7 @@ const hidden = {
 };
 
 beforeAll(async () => {
-  bench = await Bench.open();
+  bench = await Bench.open({}, "presumed");
   repository = await bench.repository(
     { "greet.sh": `echo ${EARLIER}\n` },
     { "greet.sh": "echo helo\n", "tests/old_test.sh": "true\n" },

@@ -16,7 +16,7 @@ import { systemClock } from "../../src/kernel/clock.ts";
 import type { Digest } from "../../src/kernel/ids.ts";
 import { createDockerHost } from "../../src/sandbox/docker/host.ts";
 import type { SandboxHost } from "../../src/sandbox/port.ts";
-import { blobsInMemory, inputOf, keptInMemory, RecordingReporter, taskOf } from "./support.ts";
+import { blobsInMemory, inputOf, keptInMemory, RecordingReporter, sanityInMemory, taskOf } from "./support.ts";
 
 const run = promisify(execFile);
 
@@ -47,8 +47,11 @@ export class Bench implements AsyncDisposable {
   readonly room: EvaluationRoom;
   readonly #folder: string;
 
-  private constructor(folder: string, environment: Record<string, string>) {
+  readonly sanity: ReturnType<typeof sanityInMemory>;
+
+  private constructor(folder: string, environment: Record<string, string>, sanity: "presumed" | "checked") {
     this.#folder = folder;
+    this.sanity = sanityInMemory(sanity);
     const config = loadConfig({
       environment: {
         AGENT_TIMEOUT_SECS: "60",
@@ -63,7 +66,7 @@ export class Bench implements AsyncDisposable {
     this.host = createDockerHost({ instance: this.instance, image: config.SANDBOX_IMAGE });
     this.room = createEvaluator({
       host: this.host,
-      store: { kept: this.kept },
+      store: { kept: this.kept, sanity: this.sanity },
       blobs: this.blobs,
       config,
       clock: systemClock,
@@ -71,8 +74,12 @@ export class Bench implements AsyncDisposable {
     });
   }
 
-  static async open(environment: Record<string, string> = {}): Promise<Bench> {
-    return new Bench(await mkdtemp(join(tmpdir(), "proctor-evaluation-")), environment);
+  /** @param sanity `presumed`: every task counts as sound, so that a test of something else needs no sound one */
+  static async open(
+    environment: Record<string, string> = {},
+    sanity: "presumed" | "checked" = "checked",
+  ): Promise<Bench> {
+    return new Bench(await mkdtemp(join(tmpdir(), "proctor-evaluation-")), environment, sanity);
   }
 
   /** A git repository whose history is one commit for each tree given; the last one is the base. */

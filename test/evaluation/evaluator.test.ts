@@ -16,6 +16,7 @@ import {
   keptInMemory,
   RecordingReporter,
   record,
+  sanityInMemory,
   TREE_HASH,
   taskOf,
 } from "./support.ts";
@@ -34,13 +35,16 @@ function ordinary(call: Call): Answer | undefined {
   return undefined;
 }
 
-function roomWith(script: (call: Call) => Answer | undefined | Promise<Answer | undefined> = () => undefined) {
+function roomWith(
+  script: (call: Call) => Answer | undefined | Promise<Answer | undefined> = () => undefined,
+  sanity: "presumed" | "checked" = "presumed",
+) {
   const host = new ScriptedHost(async (call) => (await script(call)) ?? ordinary(call));
   const kept = keptInMemory();
   const config = configOf();
   const room = createEvaluator({
     host,
-    store: { kept },
+    store: { kept, sanity: sanityInMemory(sanity) },
     blobs: blobsInMemory(),
     config,
     clock: systemClock,

@@ -6,14 +6,17 @@ let bench: Bench;
 let repository: Repository;
 
 beforeAll(async () => {
-  bench = await Bench.open({
-    AGENT_TIMEOUT_SECS: "3",
-    TEST_TIMEOUT_SECS: "3",
-    MAX_FLOOD_BYTES: "20000000",
-    MAX_OUTPUT_BYTES: "4096",
-    TASK_MEMORY_MB: "256",
-    TASK_DISK_MB: "64",
-  });
+  bench = await Bench.open(
+    {
+      AGENT_TIMEOUT_SECS: "3",
+      TEST_TIMEOUT_SECS: "3",
+      MAX_FLOOD_BYTES: "20000000",
+      MAX_OUTPUT_BYTES: "4096",
+      TASK_MEMORY_MB: "256",
+      TASK_DISK_MB: "64",
+    },
+    "presumed",
+  );
   repository = await bench.repository({ "a.txt": "one\n" });
   await bench.evaluate(repository, "true\n", judgedBy("true"));
 });

@@ -6,7 +6,7 @@ let bench: Bench;
 let repository: Repository;
 
 beforeAll(async () => {
-  bench = await Bench.open();
+  bench = await Bench.open({}, "presumed");
   repository = await bench.repository({
     "a.txt": "one\ntwo\n",
     "gone.txt": "bye\n",
@@ -129,7 +129,7 @@ TWO" && ! test -e gone.txt && test -L link && test -x dir/in.txt && test -f buil
   });
 
   it("is cut for showing and kept whole as a blob", async () => {
-    const small = await Bench.open({ MAX_OUTPUT_BYTES: "2048" });
+    const small = await Bench.open({ MAX_OUTPUT_BYTES: "2048" }, "presumed");
     await using _closed = small;
     const { result } = await small.evaluate(repository, "seq 1 5000 > numbers.txt\n", passing);
     expect(result.agentPatch.truncated).toBe(true);

@@ -15,7 +15,12 @@ const tasksFolder = resolve(import.meta.dirname, "../../../shared/tasks");
 const mirrors = process.env.PROCTOR_TEST_MIRRORS ?? "";
 const systemBundle = "/etc/ssl/certs/ca-certificates.crt";
 
-const tasks = ["noi-techpark/opendatahub-gtfs-api-3", "bfansports/aws-api-lambda-boilerplate-2"];
+const tasks = [
+  "noi-techpark/opendatahub-gtfs-api-3",
+  "bfansports/aws-api-lambda-boilerplate-2",
+  // Its install can't finish without dbt's package hub; the task is sound all the same.
+  "Integrated-Disease-Monitoring-Kenya/dmi-etl-7",
+];
 
 async function readTask(path: string): Promise<TaskSpec> {
   const folder = join(tasksFolder, path);

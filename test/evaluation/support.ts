@@ -5,6 +5,7 @@ import type { AgentSpec, TaskSpec } from "../../src/archive/submission.ts";
 import { loadConfig } from "../../src/config.ts";
 import type { KeptEnvironment, KeptEnvironments } from "../../src/evaluation/kept-environments.ts";
 import type { AttemptInput, AttemptReporter } from "../../src/evaluation/port.ts";
+import type { SanityRecord, SanityRecords } from "../../src/evaluation/sanity-records.ts";
 import type { BatchId, Digest, TaskId } from "../../src/kernel/ids.ts";
 import type { BlobStore } from "../../src/store/port.ts";
 
@@ -98,6 +99,21 @@ export function keptInMemory(): KeptEnvironments & {
     list: async (limitCount) => [...rows.values()].sort((a, b) => a.usedAt - b.usedAt).slice(0, limitCount),
     remove: async (key) => {
       rows.delete(key);
+    },
+  };
+}
+
+/** A record in memory. `presumed`: every task is sound, so that a test of something else needs no sound task. */
+export function sanityInMemory(
+  how: "presumed" | "checked",
+): SanityRecords & { readonly rows: Map<string, SanityRecord> } {
+  const rows = new Map<string, SanityRecord>();
+  const sound = { isSound: true, hasReference: true, detail: "", selfChanged: [], checkedAtMs: 0 };
+  return {
+    rows,
+    find: async (key, digest) => rows.get(`${key} ${digest}`) ?? (how === "presumed" ? sound : undefined),
+    put: async (key, digest, record) => {
+      rows.set(`${key} ${digest}`, record);
     },
   };
 }

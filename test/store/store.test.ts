@@ -200,7 +200,7 @@ describe("migrations", () => {
 
   test("one that fails leaves nothing", async () => {
     await using fresh = await openStore();
-    const bad = { number: 2, name: "bad", statements: ["create table half ()", "nonsense"] };
+    const bad = { number: migrations.length + 1, name: "bad", statements: ["create table half ()", "nonsense"] };
     await expect(migrate(fresh.db, [...migrations, bad])).rejects.toThrow(/nonsense/);
     const { rows } = await sql`select to_regclass('half') as half`.execute(fresh.db);
     expect(rows).toEqual([{ half: null }]);

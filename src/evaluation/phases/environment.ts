@@ -10,6 +10,7 @@ import type { RepoSource } from "../repo-source.ts";
 import { keptLabels, type Room, SANDBOX_SLACK_MS, sharedLabels } from "../room.ts";
 import { bringTrust, removeTrust } from "../trust.ts";
 import type { Finding } from "../verdict.ts";
+import { hasReference } from "./check-sanity.ts";
 import { type CloneResult, clone } from "./clone.ts";
 import { type InstallResult, install } from "./install.ts";
 import { seal } from "./seal.ts";
@@ -68,11 +69,22 @@ export async function buildEnvironment(room: Room, order: EnvironmentOrder): Pro
     const error = result.error === undefined ? {} : { error: result.error + describeRefused(network) };
     return { result: { ...result, ...error }, outcome: result.outcome, usage: result.usage, network };
   });
-  if (installed.error !== undefined) return refuse({ kind: "installFailed", error: installed.error }, phases);
+  const { error: installError } = installed;
+  // Only the reference solution can show that such a task is sound all the same: tests also fail where nothing is installed.
+  if (installError !== undefined && !hasReference(order.task)) {
+    return refuse({ kind: "installFailed", error: installError }, phases);
+  }
 
-  await removeTrust(sandbox, order.signal);
-  await seal(sandbox, order.signal);
-  return { kind: "built", environment: await keep(room, order, sandbox, cloned), phases };
+  try {
+    await removeTrust(sandbox, order.signal);
+    await seal(sandbox, order.signal);
+  } catch (error) {
+    order.signal.throwIfAborted();
+    // An install that filled its disk or memory leaves nothing that could be kept, and that is its own doing.
+    if (installError === undefined || !(error instanceof AppError)) throw error;
+    return refuse({ kind: "installFailed", error: installError }, phases);
+  }
+  return { kind: "built", environment: await keep(room, order, sandbox, cloned, installError), phases };
 }
 
 async function keep(
@@ -80,6 +92,7 @@ async function keep(
   order: EnvironmentOrder,
   sandbox: Sandbox,
   cloned: CloneResult & { readonly kind: "cloned" },
+  installError: string | undefined,
 ): Promise<KeptEnvironment> {
   order.signal.throwIfAborted();
   const image = await room.host.commit(sandbox, order.image, keptLabels(room, "environment", order.key));
@@ -90,6 +103,7 @@ async function keep(
     sizeBytes: image.sizeBytes,
     baseCommit: order.baseCommit,
     treeHash: cloned.treeHash,
+    ...(installError === undefined ? {} : { installError }),
   };
   await room.kept.put(environment, new Date(room.clock.now()));
   room.logger.info({ key: order.key, image: image.id, sizeBytes: image.sizeBytes }, "environment kept");

@@ -26,6 +26,8 @@ const EVIDENCE_MAX = 20;
 export interface JudgeOrder {
   readonly input: AttemptInput;
   readonly environment: KeptEnvironment;
+  /** hidden tests that the task's own commands change, see sanity-records.ts */
+  readonly selfChanged: readonly string[];
   readonly agentVolume: string;
   readonly reporter: AttemptReporter;
   readonly signal: AbortSignal;
@@ -72,7 +74,8 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
     judgeChange(room, order, place.sandbox, change),
   );
   notes.push(...change.notes, ...patch.notes, ...kept.notes, ...tests.notes, ...place.notes);
-  const evidence = [...kept.evidence, ...tests.changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
+  const changed = tests.changed.filter(({ path }) => !order.selfChanged.includes(path));
+  const evidence = [...kept.evidence, ...changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
   return { ...seen, finding: { kind: "judged", outcomes: tests.outcomes, evidence }, phases, notes, patch, tests };
 }
 

@@ -1,5 +1,6 @@
 /** Every migration, in order. A static list: a build and a packaged server hold the same ones. */
 import { initial } from "./0001_initial.ts";
+import { sanity } from "./0002_sanity.ts";
 import type { NumberedMigration } from "./migration.ts";
 
-export const migrations: readonly NumberedMigration[] = [initial];
+export const migrations: readonly NumberedMigration[] = [initial, sanity];
