@@ -48,8 +48,8 @@ export interface Mount {
 
 export interface SandboxSpec {
   readonly labels: SandboxLabels;
-  /** build: root inside, package managers, writable root file system · strict: nothing of that */
-  readonly profile: "build" | "strict";
+  /** build: root inside, package managers, writable root · strict: nothing of that · paranoid: fewer system calls too */
+  readonly profile: "build" | "strict" | "paranoid";
   /** image reference or digest on this engine */
   readonly image: string;
   /** none: a loopback · open: a bridge to wherever this machine can go · a policy: no network but our proxy, see egress/ */

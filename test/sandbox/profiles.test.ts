@@ -8,10 +8,12 @@ const textOf = (name: string) => readFileSync(join(folder, name), "utf8");
 const strict = JSON.parse(textOf("strict.json")) as Record<string, unknown>;
 
 describe("profiles", () => {
-  it("the two that are here load", () => {
+  it("the three that are here load", () => {
     const profiles = loadProfiles();
     expect(profiles.strict.users).toEqual(["agent", "tests"]);
     expect(profiles.build.users).toContain("root");
+    expect(profiles.paranoid.users).toEqual(["agent", "tests"]);
+    expect(new Set(Object.values(profiles).map(({ seccompJson }) => seccompJson)).size).toBe(3);
   });
 
   it("every field of each is explained in the README", () => {
@@ -41,6 +43,7 @@ describe("profiles", () => {
     { why: "one capability fewer", change: { capabilities: ["SETUID", "SETGID", "SETPCAP"] }, says: "KILL" },
     { why: "new privileges", change: { noNewPrivileges: false }, says: "noNewPrivileges" },
     { why: "no seccomp", change: { seccomp: "unconfined" }, says: "seccomp" },
+    { why: "the filter of another profile", change: { seccomp: "seccomp/build.json" }, says: "another profile's" },
     { why: "a shared IPC namespace", change: { ipc: "host" }, says: "ipc" },
     { why: "core dumps", change: { ulimits: { core: 1, nofile: 1, memlock: 1, msgqueue: 1 } }, says: "ulimits.core" },
     {

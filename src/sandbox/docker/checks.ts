@@ -59,36 +59,82 @@ export function checkFacts(facts: ReadonlyMap<string, string>, spec: SandboxSpec
     .map(([name, value]) => `${name} is ${facts.get(name) ?? "unknown"}, not ${value}`);
 }
 
+/** Fields that give something away when they are there at all: we never ask for them. */
+const never = [
+  "Binds",
+  "BlkioDeviceReadBps",
+  "Cgroup",
+  "CgroupParent",
+  "ContainerIDFile",
+  "CpusetCpus",
+  "CpusetMems",
+  "CpuRealtimeRuntime",
+  "DeviceCgroupRules",
+  "DeviceRequests",
+  "Devices",
+  "Dns",
+  "ExtraHosts",
+  "GroupAdd",
+  "Isolation",
+  "Links",
+  "OomKillDisable",
+  "PortBindings",
+  "PublishAllPorts",
+  "StorageOpt",
+  "Sysctls",
+  "UsernsMode",
+  "VolumeDriver",
+  "VolumesFrom",
+] as const;
+
 /** @returns what the engine took differently from what it was asked, one sentence each */
 export function checkInspect(info: Docker.ContainerInspectInfo, asked: Docker.ContainerCreateOptions): string[] {
-  const got = info.HostConfig as unknown as Record<string, unknown>;
-  const want = asked.HostConfig as unknown as Record<string, unknown>;
-  const names = [
-    "Privileged",
-    "ReadonlyRootfs",
-    "CapDrop",
-    "SecurityOpt",
-    "IpcMode",
-    "NetworkMode",
-    "PidMode",
-    "Memory",
-    "MemorySwap",
-    "NanoCpus",
-    "PidsLimit",
-    "ShmSize",
-    "OomScoreAdj",
-    "Tmpfs",
-  ];
-  const differing = names.filter((name) => canonical(got[name]) !== canonical(want[name]));
-  const masked = got.MaskedPaths;
-  if (!Array.isArray(masked) || masked.length === 0) differing.push("MaskedPaths");
-  return differing.map((name) => `${name} is ${canonical(got[name])}, not ${canonical(want[name])}`);
+  const host = differences(info.HostConfig as unknown as Fields, asked.HostConfig as unknown as Fields, never);
+  const { User, Entrypoint, Cmd, Env } = info.Config;
+  // the image's own PATH is all that the engine adds
+  const added = (Env ?? []).filter((entry) => !entry.startsWith("PATH="));
+  const config = { User, Entrypoint, Cmd, Env: added };
+  const wanted = { User: asked.User, Entrypoint: asked.Entrypoint, Cmd: asked.Cmd, Env: asked.Env };
+  return [...host, ...differences(config, wanted, [])];
 }
 
-function canonical(value: unknown): string {
-  if (value === null || value === undefined) return "absent";
-  // engines answer "none asked" as null, [] or {}
-  if (Array.isArray(value)) return value.length === 0 ? "absent" : JSON.stringify([...value].sort());
-  if (typeof value === "object") return canonical(Object.entries(value).map((entry) => entry.join("=")));
-  return JSON.stringify(value);
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Every field that was asked for, and every one that must not be there. */
+function differences(got: Fields, want: Fields, absent: readonly string[]): string[] {
+  return [...Object.keys(want), ...absent]
+    .map((name) => ({ name, has: canonical(got[name], name), wants: canonical(want[name], name) }))
+    .filter(({ has, wants }) => has !== wants)
+    .map(({ name, has, wants }) => `${name} is ${excerpt(has, wants)}, not ${excerpt(wants, has)}`);
+}
+
+const EXCERPT_CHARS = 120;
+
+/** A filter is 10 kB of JSON: what is shown begins shortly before the first difference. */
+function excerpt(text: string, other: string): string {
+  if (text.length <= EXCERPT_CHARS) return text;
+  let same = 0;
+  while (same < text.length && text[same] === other[same]) same++;
+  const from = Math.max(0, same - 20);
+  return `${from > 0 ? "…" : ""}${text.slice(from, from + EXCERPT_CHARS)}…`;
+}
+
+/** One spelling of a value: engines answer "none asked" as null, "", 0, false, [] or {}, and sort lists as they like. */
+function canonical(value: unknown, name = ""): string {
+  if (isNothing(value)) return "absent";
+  if (Array.isArray(value)) {
+    const isOrdered = name === "Cmd" || name === "Entrypoint";
+    const items = value.map((item) => canonical(name === "CapAdd" ? `${item}`.replace(/^CAP_/, "") : item));
+    return `[${(isOrdered ? items : items.sort()).join(",")}]`;
+  }
+  if (typeof value !== "object") return JSON.stringify(value);
+  const entries = Object.entries(value as object).filter(([, field]) => !isNothing(field));
+  const fields = entries.map(([key, field]) => `${JSON.stringify(key)}:${canonical(field)}`);
+  return fields.length === 0 ? "absent" : `{${fields.sort().join(",")}}`;
+}
+
+function isNothing(value: unknown): boolean {
+  if (value === null || value === undefined || value === "" || value === 0 || value === false) return true;
+  if (typeof value !== "object") return false;
+  return Object.values(value).length === 0;
 }

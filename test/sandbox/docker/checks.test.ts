@@ -64,13 +64,22 @@ describe("what the engine says it took", () => {
     runtime: "",
     deadManMs: 1,
   });
-  const inspected = (change: object): Docker.ContainerInspectInfo =>
+  const { User, Entrypoint, Cmd } = asked;
+  const inspected = (change: object, config: object = {}): Docker.ContainerInspectInfo =>
     ({
-      HostConfig: { ...asked.HostConfig, MaskedPaths: ["/proc/kcore"], ...change },
+      HostConfig: { ...asked.HostConfig, ...change },
+      Config: { User, Entrypoint, Cmd, Env: ["PATH=/bin"], ...config },
     }) as unknown as Docker.ContainerInspectInfo;
 
   it("the same passes, whatever the order of lists and the spelling of nothing", () => {
-    expect(checkInspect(inspected({ Devices: null, CapDrop: ["ALL"] }), asked)).toEqual([]);
+    const same = {
+      Devices: null,
+      Sysctls: {},
+      CapAdd: ["CAP_KILL", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"],
+      RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
+      MaskedPaths: [...profile.maskedPaths].reverse(),
+    };
+    expect(checkInspect(inspected(same), asked)).toEqual([]);
   });
 
   it.each([
@@ -87,9 +96,48 @@ describe("what the engine says it took", () => {
     ["NanoCpus", 0],
     ["Tmpfs", {}],
     ["MaskedPaths", []],
+    ["MaskedPaths", ["/proc/kcore"]],
+    ["ReadonlyPaths", []],
+    ["CapAdd", ["SETUID", "SETGID", "SETPCAP", "KILL", "SYS_ADMIN"]],
+    ["SecurityOpt", ["no-new-privileges", "seccomp=unconfined"]],
+    ["SecurityOpt", ["no-new-privileges", "seccomp={}"]],
+    ["SecurityOpt", [`seccomp=${profile.seccompJson}`]],
+    ["CgroupnsMode", "host"],
+    ["UTSMode", "host"],
+    ["UsernsMode", "host"],
+    ["Ulimits", null],
+    ["Mounts", [{ Type: "bind", Source: "/", Target: "/host" }]],
+    ["Binds", ["/:/host"]],
+    ["VolumesFrom", ["other"]],
+    ["Devices", [{ PathOnHost: "/dev/kmsg" }]],
+    ["DeviceRequests", [{ Count: -1 }]],
+    ["DeviceCgroupRules", ["a *:* rwm"]],
+    ["GroupAdd", ["docker"]],
+    ["Sysctls", { "net.ipv4.ip_forward": "1" }],
+    ["OomKillDisable", true],
+    ["OomScoreAdj", -1000],
+    ["LogConfig", { Type: "json-file", Config: {} }],
+    ["RestartPolicy", { Name: "always" }],
+    ["ShmSize", 1024 ** 4],
   ])("R11 %s = %j is refused", (field, value) => {
     const found = checkInspect(inspected({ [field]: value }), asked);
     expect(found).toHaveLength(1);
     expect(found[0]).toContain(field);
+    expect(found[0]?.length).toBeLessThan(400);
+  });
+
+  it.each([
+    ["User", "1000"],
+    ["Entrypoint", ["/bin/sh"]],
+    ["Cmd", ["build", ...(Cmd ?? []).slice(1)]],
+    ["Env", ["PATH=/bin", "LD_PRELOAD=/repo/x.so"]],
+  ])("R11 the process: %s = %j is refused", (field, value) => {
+    expect(checkInspect(inspected({}, { [field]: value }), asked)).toEqual([expect.stringContaining(`${field} is`)]);
+  });
+
+  it("shows of two filters where they part", () => {
+    const other = profile.seccompJson.replace('"clone3"', '"clone4"');
+    const [found] = checkInspect(inspected({ SecurityOpt: ["no-new-privileges", `seccomp=${other}`] }), asked);
+    expect(found).toMatch(/clone4.*, not .*clone3/);
   });
 });

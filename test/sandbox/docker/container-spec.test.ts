@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { containerSpec, labelsOf } from "../../../src/sandbox/docker/container-spec.ts";
 import type { SandboxSpec } from "../../../src/sandbox/port.ts";
 import { loadProfiles } from "../../../src/sandbox/profiles.ts";
+import { generateSeccomp } from "../../../src/sandbox/seccomp/generate.ts";
 import { specOf } from "../contract.ts";
 
 const profiles = loadProfiles();
@@ -25,7 +26,6 @@ describe("a strict spec in the engine's words", () => {
     ["Privileged", false, "everything else would be void"],
     ["CapDrop", ["ALL"], "nothing by default"],
     ["CapAdd", ["SETUID", "SETGID", "SETPCAP", "KILL"], "what the supervisor needs to become and end others"],
-    ["SecurityOpt", ["no-new-privileges"], "setuid files gain nothing; seccomp stays the engine's"],
     ["NetworkMode", "none", "NetworkDisabled breaks localhost"],
     ["IpcMode", "private", "shared memory between tasks"],
     ["CgroupnsMode", "private", "container ids in /proc/self/cgroup"],
@@ -42,6 +42,15 @@ describe("a strict spec in the engine's words", () => {
   ])("%s is %j: %s", (field, value) => {
     expect((made.HostConfig as unknown as Record<string, unknown>)[field]).toEqual(value);
   });
+
+  it.each(["strict", "build", "paranoid"] as const)(
+    "%s brings its own filter, in full, beside no-new-privileges",
+    (name) => {
+      const options = make({ profile: name }).HostConfig?.SecurityOpt ?? [];
+      expect(options.slice(0, 1)).toEqual(["no-new-privileges"]);
+      expect(options.slice(1)).toEqual([`seccomp=${JSON.stringify(generateSeccomp(name))}`]);
+    },
+  );
 
   it("every tmpfs is bounded in bytes and inodes, and never carries devices or setuid", () => {
     const places = Object.entries(made.HostConfig?.Tmpfs ?? {});
@@ -64,6 +73,7 @@ describe("a strict spec in the engine's words", () => {
     });
     expect(made.Cmd?.slice(0, 3)).toEqual(["strict", "30000", "300000"]);
     expect(made.Cmd).toContain("1777:/repo");
+    expect(make({ profile: "paranoid" }).Cmd?.[0], "the supervisor knows two ways of life").toBe("strict");
     expect(made.HostConfig).not.toHaveProperty("Runtime");
     expect(make({}, { runtime: "runsc" }).HostConfig?.Runtime).toBe("runsc");
   });
