@@ -164,7 +164,11 @@ export class EgressProxy {
   }
 
   #tell(host: string, port: number, reason: EgressReason): void {
-    const shown = host.slice(0, SHOWN_HOST_CHARS_MAX).replace(/[^!-~]/g, "?");
+    // what stands before an @ may be a secret of the client
+    const shown = host
+      .replace(/^.*@/s, "")
+      .slice(0, SHOWN_HOST_CHARS_MAX)
+      .replace(/[^!-~]/g, "?");
     this.#options.policy.onConnection({ host: shown, port, allowed: false, reason, bytesUp: 0, bytesDown: 0 });
   }
 }
@@ -172,9 +176,7 @@ export class EgressProxy {
 /** Whatever a resolver might take for an address: then the host was none of the list's. */
 function looksLikeAddress(authority: string): boolean {
   const host = authority.replace(/:\d*$/, "").toLowerCase();
-  return (
-    host.startsWith("[") || host.includes(":") || (!isHostName(host) && /^[0-9a-fx.]+$/.test(host) && /\d/.test(host))
-  );
+  return !isHostName(host) && /^\[?[0-9a-fx:.]+\]?$/.test(host) && /[\d:]/.test(host);
 }
 
 function statusOf(reason: EgressReason): number {
