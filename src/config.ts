@@ -159,7 +159,21 @@ export const settings = {
     fallback: 50,
     help: "prepared agents kept on the engine; the least recently used go first",
   },
-  SANDBOX_PROFILE: { schema: oneOf(["strict"]), fallback: "strict", help: "profile of agents and tests" },
+  GRADING: {
+    schema: oneOf(["clean", "fresh"]),
+    fallback: "clean",
+    help: "where tests run: in the task's sandbox, emptied and built again, or in a second one",
+  },
+  SANDBOX_PROFILE: {
+    schema: oneOf(["strict", "paranoid"]),
+    fallback: "strict",
+    help: "profile of agents and tests; `paranoid` has fewer system calls and no sockets, not even to localhost",
+  },
+  SANDBOX_LIMITS: {
+    schema: oneOf(["small", "standard", "large"]),
+    fallback: "standard",
+    help: "limits of a sandbox by name, see sandbox-profiles; the four TASK_ settings win where they are set",
+  },
   SANDBOX_RUNTIME: { schema: text(64), fallback: "", help: "OCI runtime by name; empty: the engine's default" },
   DOCKER_HOST: { schema: text(), fallback: "", help: "engine endpoint; empty: /var/run/docker.sock" },
   READ_AUTH: { schema: oneOf(["open", "required"]), fallback: "open", help: "`required`: every read needs a token" },

@@ -146,6 +146,7 @@ function factsOf(judged: Judged): Partial<TaskResult> {
     agentOutput: judged.agentOutput,
     agentPatch: judged.patch.text,
     runtime: judged.runtime,
+    ...(judged.grading === undefined ? {} : { grading: judged.grading }),
     ...(judged.agentExitCode === undefined ? {} : { agentExitCode: judged.agentExitCode }),
     ...(judged.tests === undefined ? {} : { tests: judged.tests.results, testOutput: judged.tests.output }),
   };

@@ -1,7 +1,7 @@
 /** What scheduling asks of evaluation, and what it gets back. */
 import type { AgentSpec, TaskSpec } from "../archive/submission.ts";
 import type { BatchId } from "../kernel/ids.ts";
-import type { CapturedText, Outcome, Phase, Reason, Verdict } from "../kernel/outcome.ts";
+import type { CapturedText, GradingMode, Outcome, Phase, Reason, Verdict } from "../kernel/outcome.ts";
 import type { ConnectionCount } from "../sandbox/egress/ledger.ts";
 import type { Usage } from "../sandbox/port.ts";
 
@@ -80,6 +80,8 @@ export interface TaskResult {
   readonly treeHash?: string;
   readonly environmentImage?: string;
   readonly runtime?: string;
+  /** where the tests really ran; absent where none did */
+  readonly grading?: GradingMode;
 }
 
 export interface Evaluator {

@@ -43,13 +43,13 @@ export function unsoundness(
   return problems;
 }
 
-/** Equal digests mean that a finding of one task holds for the other: same commands, tests, reference and limits. */
+/** Equal digests mean that a finding of one task holds for the other: same commands, tests, reference, profile and limits. */
 export function sanityDigest(task: TaskSpec, settings: EvaluationSettings): string {
   const { referencePatch = null } = task;
-  const { testTimeoutMs } = settings;
+  const { testTimeoutMs, profile } = settings;
   const judges = task.judges.map((judge) => ({ ...judge }));
   const testFiles = task.testFiles.map((file) => ({ ...file }));
   const resources = { ...settings.resources };
-  const content = canonicalJson({ rules: 1, judges, testFiles, referencePatch, testTimeoutMs, resources });
+  const content = canonicalJson({ rules: 1, judges, testFiles, referencePatch, testTimeoutMs, profile, resources });
   return createHash("sha256").update(content).digest("hex");
 }

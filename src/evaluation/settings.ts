@@ -1,11 +1,15 @@
 /** The part of the configuration that evaluation needs, in the units it uses. */
 import type { Config } from "../config.ts";
+import type { GradingMode } from "../kernel/outcome.ts";
 import { type AddressRule, addressRule } from "../sandbox/egress/addresses.ts";
-import type { SandboxResources } from "../sandbox/port.ts";
+import { loadLimits } from "../sandbox/limits.ts";
+import type { SandboxResources, SandboxSpec } from "../sandbox/port.ts";
 import { type EgressSettings, egressSettings } from "./egress.ts";
 
 export interface EvaluationSettings {
   readonly image: string;
+  /** of agents and tests */
+  readonly profile: Exclude<SandboxSpec["profile"], "build">;
   readonly cloneTimeoutMs: number;
   readonly installTimeoutMs: number;
   readonly agentTimeoutMs: number;
@@ -18,6 +22,7 @@ export interface EvaluationSettings {
   /** path of a certificate bundle on this machine; empty: none */
   readonly extraCaFile: string;
   readonly isAddressAllowed: AddressRule;
+  readonly grading: GradingMode;
   readonly egress: EgressSettings;
 }
 
@@ -27,14 +32,10 @@ const BUILD_DISK_FACTOR = 8;
 /** @throws AppError `invalid_config` where EGRESS_ALLOW_CIDRS or EGRESS_HOSTS is malformed */
 export function evaluationSettings(config: Config): EvaluationSettings {
   const isAddressAllowed = addressRule(config.EGRESS_ALLOW_CIDRS);
-  const resources: SandboxResources = {
-    memoryBytes: config.TASK_MEMORY_MB * 1024 ** 2,
-    cpus: config.TASK_CPUS,
-    pidsMax: config.TASK_PIDS,
-    diskBytes: config.TASK_DISK_MB * 1024 ** 2,
-  };
+  const resources = sandboxResources(config);
   return {
     image: config.SANDBOX_IMAGE,
+    profile: config.SANDBOX_PROFILE,
     cloneTimeoutMs: config.CLONE_TIMEOUT_SECS * 1_000,
     installTimeoutMs: config.INSTALL_TIMEOUT_SECS * 1_000,
     agentTimeoutMs: config.AGENT_TIMEOUT_SECS * 1_000,
@@ -45,6 +46,21 @@ export function evaluationSettings(config: Config): EvaluationSettings {
     buildResources: { ...resources, diskBytes: BUILD_DISK_FACTOR * resources.diskBytes },
     extraCaFile: config.EXTRA_CA_FILE,
     isAddressAllowed,
+    grading: config.GRADING,
     egress: egressSettings(config, isAddressAllowed),
+  };
+}
+
+/** The named limits, and what was set one by one over them. */
+function sandboxResources(config: Config): SandboxResources {
+  const limits = loadLimits(config.SANDBOX_LIMITS);
+  const chosen = (name: "TASK_MEMORY_MB" | "TASK_CPUS" | "TASK_PIDS" | "TASK_DISK_MB", named: number) =>
+    config.sources[name] === "default" ? named : config[name];
+  return {
+    memoryBytes: chosen("TASK_MEMORY_MB", limits.memoryMb) * 1024 ** 2,
+    cpus: chosen("TASK_CPUS", limits.cpus),
+    pidsMax: chosen("TASK_PIDS", limits.pids),
+    diskBytes: chosen("TASK_DISK_MB", limits.diskMb) * 1024 ** 2,
+    openFilesMax: limits.openFiles,
   };
 }

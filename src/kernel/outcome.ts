@@ -44,6 +44,10 @@ export const reasons = [
 ] as const;
 export type Reason = (typeof reasons)[number];
 
+/** Where the hidden tests met the agent's change: its own sandbox, emptied and built again, or a second one. */
+export const gradingModes = ["clean", "fresh"] as const;
+export type GradingMode = (typeof gradingModes)[number];
+
 export const taskStatuses = [
   "queued",
   "cloning_repo",

@@ -86,6 +86,7 @@ const task: TaskRow = {
     agentExitCode: 0,
     baseCommit: "1".repeat(40),
     runtime: "runc",
+    grading: "clean",
   },
   agent_output_blob: null,
   test_output_blob: null,

@@ -38,10 +38,11 @@ function ordinary(call: Call): Answer | undefined {
 function roomWith(
   script: (call: Call) => Answer | undefined | Promise<Answer | undefined> = () => undefined,
   sanity: "presumed" | "checked" = "presumed",
+  environment: Record<string, string> = {},
 ) {
   const host = new ScriptedHost(async (call) => (await script(call)) ?? ordinary(call));
   const kept = keptInMemory();
-  const config = configOf();
+  const config = configOf(environment);
   const room = createEvaluator({
     host,
     store: { kept, sanity: sanityInMemory(sanity) },
@@ -116,6 +117,19 @@ describe("an attempt", () => {
     expect(host.specs.filter((spec) => spec.profile === "strict")).toHaveLength(2);
     const closed = host.log.lastIndexOf("open strict");
     expect(host.log.slice(0, closed)).toContain("close");
+    expect(host.openCount).toBe(0);
+  });
+
+  it.each([
+    { environment: {}, grading: "clean", opens: 1, wipes: 1 },
+    { environment: { GRADING: "fresh" }, grading: "fresh", opens: 2, wipes: 0 },
+  ])("GRADING=$grading is what the result says, and how it was", async ({ environment, grading, opens, wipes }) => {
+    const { host, evaluate } = roomWith(undefined, "presumed", environment);
+    const result = await evaluate();
+    expect(result).toMatchObject({ verdict: "passed", grading });
+    expect(result.notes).toEqual([]);
+    expect(host.specs.filter((spec) => spec.profile === "strict")).toHaveLength(opens);
+    expect(host.calls.filter((call) => call.line.startsWith("/proctor/bin/wipe"))).toHaveLength(wipes);
     expect(host.openCount).toBe(0);
   });
 

@@ -3,7 +3,7 @@
  * they are written piece by piece (json-stream.ts). What unauthenticated readers see of outputs is decided here.
  */
 import * as v from "valibot";
-import { phases } from "../../kernel/outcome.ts";
+import { gradingModes, phases } from "../../kernel/outcome.ts";
 import type { TaskRow } from "../../store/tables/tasks.ts";
 import { taskSummaryToWire, taskSummaryWire } from "./batch.ts";
 
@@ -56,6 +56,7 @@ const resultStored = v.looseObject({
   agentExitCode: v.fallback(v.optional(v.number()), undefined),
   baseCommit: v.fallback(v.optional(v.string()), undefined),
   runtime: v.fallback(v.optional(v.string()), undefined),
+  grading: v.fallback(v.optional(v.picklist(gradingModes)), undefined),
 });
 type ResultStored = v.InferOutput<typeof resultStored>;
 
@@ -108,6 +109,7 @@ const taskDetail = {
   agent_exit_code: v.nullable(v.number()),
   base_commit: v.nullable(v.string()),
   runtime: v.nullable(v.string()),
+  grading: v.nullable(v.picklist(gradingModes)),
   test_output_bytes: v.number(),
   agent_output_bytes: v.number(),
   agent_patch_bytes: v.number(),
@@ -142,6 +144,7 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
     agent_exit_code: result.agentExitCode ?? null,
     base_commit: result.baseCommit ?? null,
     runtime: result.runtime ?? null,
+    grading: result.grading ?? null,
     test_output_bytes: result.testOutput?.totalBytes ?? 0,
     agent_output_bytes: result.agentOutput?.totalBytes ?? 0,
     agent_patch_bytes: result.agentPatch?.totalBytes ?? 0,

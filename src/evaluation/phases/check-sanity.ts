@@ -69,7 +69,7 @@ async function tryTask(
   await using sandbox = await room.host.open(
     {
       labels: sharedLabels(room),
-      profile: "strict",
+      profile: settings.profile,
       image: environment.imageId,
       network: "none",
       mounts: [],

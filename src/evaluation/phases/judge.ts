@@ -4,7 +4,7 @@
  * repository is built again from the environment, and the change is applied to that. Where the places can't be emptied,
  * a second sandbox takes over.
  */
-import { type CapturedText, emptyText, type Outcome, type Phase } from "../../kernel/outcome.ts";
+import { type CapturedText, emptyText, type GradingMode, type Outcome, type Phase } from "../../kernel/outcome.ts";
 import type { Sandbox, SandboxSpec, Usage } from "../../sandbox/port.ts";
 import type { ChangeSet } from "../change-set.ts";
 import type { KeptEnvironment } from "../kept-environments.ts";
@@ -41,6 +41,8 @@ export interface Judged {
   readonly agentExitCode?: number;
   readonly patch: TakenPatch;
   readonly tests?: TestsRun;
+  /** where the tests ran */
+  readonly grading?: GradingMode;
   readonly runtime: string;
 }
 
@@ -76,7 +78,8 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
   notes.push(...change.notes, ...patch.notes, ...kept.notes, ...tests.notes, ...place.notes);
   const changed = tests.changed.filter(({ path }) => !order.selfChanged.includes(path));
   const evidence = [...kept.evidence, ...changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
-  return { ...seen, finding: { kind: "judged", outcomes: tests.outcomes, evidence }, phases, notes, patch, tests };
+  const finding = { kind: "judged", outcomes: tests.outcomes, evidence } as const;
+  return { ...seen, finding, phases, notes, patch, tests, grading: place.grading };
 }
 
 function evidenceOfChange({ judge, path }: ChangedHidden): Evidence {
@@ -86,19 +89,28 @@ function evidenceOfChange({ judge, path }: ChangedHidden): Evidence {
 
 interface PlaceForTests extends AsyncDisposable {
   readonly sandbox: Sandbox;
+  readonly grading: GradingMode;
   readonly notes: readonly string[];
 }
 
-/** The agent's own sandbox, emptied; or a fresh one where something resisted. */
+/** The agent's own sandbox, emptied; or a fresh one where that is asked for, or something resisted. */
 async function placeForTests(room: Room, order: JudgeOrder, used: Sandbox): Promise<PlaceForTests> {
   const { signal } = order;
-  if (await emptyPlaces(used, signal)) return { sandbox: used, notes: [], [Symbol.asyncDispose]: async () => {} };
-  room.logger.warn({ task: order.input.task.taskId }, "a sandbox could not be emptied; the tests run in a fresh one");
+  const notes: string[] = [];
+  if (room.settings.grading === "clean") {
+    if (await emptyPlaces(used, signal)) {
+      return { sandbox: used, grading: "clean", notes, [Symbol.asyncDispose]: async () => {} };
+    }
+    room.logger.warn({ task: order.input.task.taskId }, "a sandbox could not be emptied; the tests run in a fresh one");
+    notes.push("The agent's sandbox could not be emptied; the tests ran in a fresh one.");
+  }
+  // Gone before the other begins: at no time has a task more than its share of the machine.
   await used.close();
   const fresh = await room.host.open(strictSpec(room, order), signal);
   return {
     sandbox: fresh,
-    notes: ["The agent's sandbox could not be emptied; the tests ran in a fresh one."],
+    grading: "fresh",
+    notes,
     [Symbol.asyncDispose]: () => fresh.close(),
   };
 }
@@ -126,7 +138,7 @@ function strictSpec(room: Room, order: JudgeOrder): SandboxSpec {
   const { batchId, attempt, task } = order.input;
   return {
     labels: { instance: room.instance, batch: batchId, task: task.taskId, attempt, phase: "agent" },
-    profile: "strict",
+    profile: settings.profile,
     image: order.environment.imageId,
     network: "none",
     mounts: [{ kind: "volume", source: order.agentVolume, target: places.agent, readOnly: true }],
