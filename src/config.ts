@@ -164,6 +164,11 @@ export const settings = {
     fallback: "clean",
     help: "where tests run: in the task's sandbox, emptied and built again, or in a second one",
   },
+  GRADING_POLICY: {
+    schema: oneOf(["all_pass.v1", "f2p_p2p.v1", "weighted.v1"]),
+    fallback: "all_pass.v1",
+    help: "how judging commands become a reward: all must pass, only those named fail_to_pass or pass_to_pass, or a share",
+  },
   SANDBOX_PROFILE: {
     schema: oneOf(["strict", "paranoid"]),
     fallback: "strict",

@@ -10,6 +10,7 @@ import { Environments } from "./environments.ts";
 import { type KeptEnvironment, type KeptEnvironments, keptEnvironments } from "./kept-environments.ts";
 import { type EvaluationLogger, silentLogger } from "./logger.ts";
 import { type Judged, judge } from "./phases/judge.ts";
+import { policyRecord } from "./policies.ts";
 import type { AttemptInput, AttemptReporter, Evaluator, TaskResult } from "./port.ts";
 import { type ResolveHost, systemResolve } from "./repo-source.ts";
 import type { Room } from "./room.ts";
@@ -142,7 +143,9 @@ async function keepPatch(room: Room, { patch }: Judged): Promise<Pick<TaskResult
 function factsOf(judged: Judged): Partial<TaskResult> {
   return {
     notes: judged.notes,
-    evidence: judged.finding.kind === "judged" ? judged.finding.evidence : [],
+    ...(judged.finding.kind === "judged"
+      ? { evidence: judged.finding.evidence, policy: policyRecord(judged.finding.policy) }
+      : {}),
     agentOutput: judged.agentOutput,
     agentPatch: judged.patch.text,
     runtime: judged.runtime,

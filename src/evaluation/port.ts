@@ -4,6 +4,7 @@ import type { BatchId } from "../kernel/ids.ts";
 import type { CapturedText, GradingMode, Outcome, Phase, Reason, Verdict } from "../kernel/outcome.ts";
 import type { ConnectionCount } from "../sandbox/egress/ledger.ts";
 import type { Usage } from "../sandbox/port.ts";
+import type { PolicyRecord } from "./policies.ts";
 
 export interface AttemptInput {
   readonly batchId: BatchId;
@@ -82,6 +83,8 @@ export interface TaskResult {
   readonly runtime?: string;
   /** where the tests really ran; absent where none did */
   readonly grading?: GradingMode;
+  /** what graded it; absent where no test ran */
+  readonly policy?: PolicyRecord;
 }
 
 export interface Evaluator {

@@ -1,6 +1,6 @@
 /** The part of the configuration that evaluation needs, in the units it uses. */
 import type { Config } from "../config.ts";
-import type { GradingMode } from "../kernel/outcome.ts";
+import type { GradingMode, GradingPolicyId } from "../kernel/outcome.ts";
 import { type AddressRule, addressRule } from "../sandbox/egress/addresses.ts";
 import { loadLimits } from "../sandbox/limits.ts";
 import type { SandboxResources, SandboxSpec } from "../sandbox/port.ts";
@@ -23,6 +23,7 @@ export interface EvaluationSettings {
   readonly extraCaFile: string;
   readonly isAddressAllowed: AddressRule;
   readonly grading: GradingMode;
+  readonly policy: GradingPolicyId;
   readonly egress: EgressSettings;
 }
 
@@ -47,6 +48,7 @@ export function evaluationSettings(config: Config): EvaluationSettings {
     extraCaFile: config.EXTRA_CA_FILE,
     isAddressAllowed,
     grading: config.GRADING,
+    policy: config.GRADING_POLICY,
     egress: egressSettings(config, isAddressAllowed),
   };
 }

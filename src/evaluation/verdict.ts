@@ -1,7 +1,9 @@
 /** The one place where what was seen becomes a verdict: a pure function, one row of CONTRACT.md's table a case. */
 import { assertNever } from "../kernel/assert-never.ts";
-import { type Outcome, type Reason, succeeded, type Verdict } from "../kernel/outcome.ts";
+import { type GradingPolicyId, type Outcome, type Reason, succeeded, type Verdict } from "../kernel/outcome.ts";
+import { rewardOf } from "./policies.ts";
 import type { Evidence } from "./port.ts";
+import type { JudgeKind } from "./sanity.ts";
 
 /** What an attempt came to, as far as it went. */
 export type Finding =
@@ -16,6 +18,9 @@ export type Finding =
       readonly kind: "judged";
       /** one entry a judging command, in order; undefined: not run, because one before it had to be ended */
       readonly outcomes: readonly (Outcome | undefined)[];
+      /** what each command is for, in the same order */
+      readonly kinds: readonly JudgeKind[];
+      readonly policy: GradingPolicyId;
       /** any makes the verdict `tampered`, whatever the commands said */
       readonly evidence: readonly Evidence[];
     };
@@ -50,7 +55,7 @@ export function agentEndReason(outcome: Outcome): AgentEndReason | undefined {
   }
 }
 
-/** @returns the verdict; `passed` only where at least one judging command ran and every one exited 0 */
+/** @returns the verdict; `passed` only where at least one judging command ran and the policy's reward is 1 */
 export function decide(finding: Finding): Judgement {
   switch (finding.kind) {
     case "noTests":
@@ -66,19 +71,20 @@ export function decide(finding: Finding): Judgement {
     case "agentEnded":
       return failed(finding.reason);
     case "judged":
-      return finding.evidence.length > 0 ? failed("tampered") : decideByTests(finding.outcomes);
+      return finding.evidence.length > 0 ? failed("tampered") : decideByTests(finding);
     default:
       return assertNever(finding);
   }
 }
 
-function decideByTests(outcomes: readonly (Outcome | undefined)[]): Judgement {
-  const first = outcomes.find((outcome) => outcome === undefined || !succeeded(outcome));
+function decideByTests({ outcomes, kinds, policy }: Finding & { readonly kind: "judged" }): Judgement {
   if (outcomes.length === 0) return decide({ kind: "noTests" });
-  if (first !== undefined) return failed(testFailureReason(first));
-  return outcomes.includes(undefined)
-    ? failed("tests_failed")
-    : { verdict: "passed", reason: null, reward: 1, error: null };
+  const passes = (outcome: Outcome | undefined) => outcome !== undefined && succeeded(outcome);
+  const commands = outcomes.map((outcome, index) => ({ kind: kinds[index] ?? "other", passed: passes(outcome) }));
+  const reward = rewardOf(policy, commands);
+  if (reward === 1) return { verdict: "passed", reason: null, reward, error: null };
+  const first = outcomes.find((outcome) => !passes(outcome));
+  return { ...failed(first === undefined ? "tests_failed" : testFailureReason(first)), reward };
 }
 
 /** The tests run the agent's code, so a limit they meet is its doing. */

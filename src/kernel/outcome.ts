@@ -48,6 +48,10 @@ export type Reason = (typeof reasons)[number];
 export const gradingModes = ["clean", "fresh"] as const;
 export type GradingMode = (typeof gradingModes)[number];
 
+/** How judging commands become a reward, see evaluation/policies.ts. */
+export const gradingPolicies = ["all_pass.v1", "f2p_p2p.v1", "weighted.v1"] as const;
+export type GradingPolicyId = (typeof gradingPolicies)[number];
+
 export const taskStatuses = [
   "queued",
   "cloning_repo",

@@ -87,6 +87,7 @@ const task: TaskRow = {
     baseCommit: "1".repeat(40),
     runtime: "runc",
     grading: "clean",
+    policy: { id: "all_pass", version: 1, hash: "2".repeat(64) },
   },
   agent_output_blob: null,
   test_output_blob: null,

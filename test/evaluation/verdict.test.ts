@@ -11,11 +11,15 @@ const signaled: Outcome = { kind: "signaled", signal: "SIGSEGV" };
 const judged = (...outcomes: (Outcome | undefined)[]): Finding => ({
   kind: "judged",
   outcomes,
+  kinds: outcomes.map(() => "other"),
+  policy: "all_pass.v1",
   evidence: [],
 });
 const tampered: Finding = {
   kind: "judged",
   outcomes: [exit(0)],
+  kinds: ["other"],
+  policy: "all_pass.v1",
   evidence: [{ kind: "hidden_test_changed", detail: "x" }],
 };
 
@@ -46,6 +50,18 @@ describe("the verdict", () => {
     { finding: judged(flooded), verdict: "failed", reason: "output_limit", why: "the agent's code ran in them" },
     { finding: judged(diskExhausted), verdict: "failed", reason: "disk_limit", why: "the agent's code ran in them" },
     { finding: judged(exit(0), undefined), verdict: "failed", reason: "tests_failed", why: "not every one ran" },
+    {
+      finding: {
+        kind: "judged",
+        outcomes: [exit(0), exit(1)],
+        kinds: ["failToPass", "other"],
+        policy: "f2p_p2p.v1",
+        evidence: [],
+      },
+      verdict: "passed",
+      reason: null,
+      why: "the policy does not count the other",
+    },
     { finding: tampered, verdict: "failed", reason: "tampered", why: "evidence outweighs exit 0" },
     {
       finding: { kind: "sanityFailed", error: "x" },

@@ -21,6 +21,8 @@ const connectionsStored = v.object({
   bytesUp: v.number(),
   bytesDown: v.number(),
 });
+/** What graded a task: id and version of the policy, and the SHA-256 of its rule. */
+const policyWire = v.object({ id: v.string(), version: v.number(), hash: v.string() });
 /** TaskResult as the store keeps it: without texts. Read leniently: an older server may have written it. */
 const resultStored = v.looseObject({
   phases: v.fallback(
@@ -57,6 +59,7 @@ const resultStored = v.looseObject({
   baseCommit: v.fallback(v.optional(v.string()), undefined),
   runtime: v.fallback(v.optional(v.string()), undefined),
   grading: v.fallback(v.optional(v.picklist(gradingModes)), undefined),
+  policy: v.fallback(v.optional(policyWire), undefined),
 });
 type ResultStored = v.InferOutput<typeof resultStored>;
 
@@ -110,6 +113,7 @@ const taskDetail = {
   base_commit: v.nullable(v.string()),
   runtime: v.nullable(v.string()),
   grading: v.nullable(v.picklist(gradingModes)),
+  grading_policy: v.nullable(policyWire),
   test_output_bytes: v.number(),
   agent_output_bytes: v.number(),
   agent_patch_bytes: v.number(),
@@ -145,6 +149,7 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
     base_commit: result.baseCommit ?? null,
     runtime: result.runtime ?? null,
     grading: result.grading ?? null,
+    grading_policy: result.policy ?? null,
     test_output_bytes: result.testOutput?.totalBytes ?? 0,
     agent_output_bytes: result.agentOutput?.totalBytes ?? 0,
     agent_patch_bytes: result.agentPatch?.totalBytes ?? 0,

@@ -11,6 +11,7 @@ import type { KeptEnvironment } from "../kept-environments.ts";
 import { places } from "../places.ts";
 import type { AttemptInput, AttemptReporter, Evidence, PhaseRecord } from "../port.ts";
 import { type Room, SANDBOX_SLACK_MS } from "../room.ts";
+import { judgeKind } from "../sanity.ts";
 import { agentEndReason, type Finding } from "../verdict.ts";
 import { harvest } from "./harvest.ts";
 import { type TakenPatch, takePatch } from "./patch.ts";
@@ -78,7 +79,9 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
   notes.push(...change.notes, ...patch.notes, ...kept.notes, ...tests.notes, ...place.notes);
   const changed = tests.changed.filter(({ path }) => !order.selfChanged.includes(path));
   const evidence = [...kept.evidence, ...changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
-  const finding = { kind: "judged", outcomes: tests.outcomes, evidence } as const;
+  const { policy } = room.settings;
+  const kinds = input.task.judges.map(judgeKind);
+  const finding = { kind: "judged", outcomes: tests.outcomes, kinds, policy, evidence } as const;
   return { ...seen, finding, phases, notes, patch, tests, grading: place.grading };
 }
 
