@@ -35,6 +35,8 @@ export interface SandboxResources {
   readonly pidsMax: number;
   /** size of the workspace /repo, bytes */
   readonly diskBytes: number;
+  /** descriptors of one process; absent: the profile's */
+  readonly openFilesMax?: number;
 }
 
 export interface Mount {

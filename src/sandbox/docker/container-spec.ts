@@ -93,7 +93,7 @@ export function containerSpec(
       PidsLimit: resources.pidsMax,
       OomScoreAdj: profile.oomScoreAdj,
       ShmSize: Math.min(profile.shmBytes, resources.memoryBytes),
-      Ulimits: Object.entries(profile.ulimits).map(([Name, value]) => ({ Name, Soft: value, Hard: value })),
+      Ulimits: ulimitsOf(spec, profile),
       Tmpfs: Object.fromEntries(places.map((place) => [place.path, tmpfsOptions(place, resources.diskBytes)])),
       Mounts: mountsOf(spec, placement),
       MaskedPaths: [...profile.maskedPaths],
@@ -102,6 +102,11 @@ export function containerSpec(
       ...(placement.runtime === "" ? {} : { Runtime: placement.runtime }),
     } as Docker.HostConfig,
   };
+}
+
+function ulimitsOf({ resources }: SandboxSpec, { ulimits }: Profile): Docker.Ulimit[] {
+  const limits = { ...ulimits, nofile: resources.openFilesMax ?? ulimits.nofile };
+  return Object.entries(limits).map(([Name, value]) => ({ Name, Soft: value, Hard: value }));
 }
 
 type Place = Profile["tmpfs"][number];

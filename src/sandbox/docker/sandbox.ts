@@ -245,7 +245,7 @@ export class DockerSandbox implements Sandbox {
       floodBytesMax: command.floodBytesMax,
       // one byte more than fits: a full workspace is an error that a program can live with, not a signal
       fileBytesMax: command.fileBytesMax ?? this.spec.resources.diskBytes + 1,
-      openFilesMax: profile.ulimits.nofile,
+      openFilesMax: this.spec.resources.openFilesMax ?? profile.ulimits.nofile,
     };
   }
 }
