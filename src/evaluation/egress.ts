@@ -129,12 +129,17 @@ function gitHostOf(source: RepoSource | undefined): readonly HostPort[] {
 const script = `
 home=$(mktemp -d) && trap 'rm -rf "$home"' EXIT && export HOME="$home" XDG_CACHE_HOME="$home"
 {
-  python3 -m pip config list
-  python3 -c 'from pip._internal.models.index import PyPI; print(PyPI.simple_url, "https://" + PyPI.file_storage_domain)'
+  python3 -c '
+from pip._internal.models.index import PyPI
+print(PyPI.simple_url, "https://" + PyPI.file_storage_domain)
+from pip._internal.configuration import Configuration
+configuration = Configuration(isolated=False)
+configuration.load()
+print(*configuration.items())'
   npm config get registry
   go env GOPROXY
   go env GOSUMDB | sed -n '/^off/!s#^\\([^ ]*\\).*#https://\\1#p'
-  gem sources --list | sed -n 'p; s#^https://#https://index.#p'
+  ruby -e 'puts Gem.sources.to_a' | sed -n 'p; s#^https://#https://index.#p'
   apt-get update --print-uris
 } 2>/dev/null
 exit 0`;

@@ -37,6 +37,7 @@ export async function buildEnvironment(room: Room, order: EnvironmentOrder): Pro
   const egress = room.egress.network(order.source);
   await using sandbox = await openBuild(room, order, egress);
   if (sandbox === undefined) return refuse({ kind: "cloneFailed", error: noSuchPlace(order.task.repo) }, []);
+  if (order.task.install.length > 0) await egress.complete(sandbox, await baseImageId(room), order.signal);
   const trust = await bringTrust(sandbox, room.settings.extraCaFile, order.signal);
   const phases: PhaseRecord[] = [];
 
@@ -130,27 +131,10 @@ export async function openBuild(
     lifetimeMs: settings.cloneTimeoutMs + settings.installTimeoutMs + SANDBOX_SLACK_MS,
   };
   try {
-    const sandbox = await room.host.open(spec, order.signal);
-    return await withNetwork(room, sandbox, egress, order.signal);
+    return await room.host.open(spec, order.signal);
   } catch (error) {
     // Asked of the engine and not of this process, which may live on another file system.
     if (error instanceof AppError && /source path does not exist/i.test(error.message)) return undefined;
-    throw error;
-  }
-}
-
-/** Completes the allow-list of a sandbox just opened. @throws what that throws; the sandbox is closed then */
-export async function withNetwork(
-  room: Room,
-  sandbox: Sandbox,
-  egress: BuildNetwork,
-  signal: AbortSignal,
-): Promise<Sandbox> {
-  try {
-    await egress.complete(sandbox, await baseImageId(room), signal);
-    return sandbox;
-  } catch (error) {
-    await sandbox.close();
     throw error;
   }
 }

@@ -15,7 +15,7 @@ import { places } from "../places.ts";
 import { keptLabels, type Room, SANDBOX_SLACK_MS, sharedLabels } from "../room.ts";
 import { describeOutcome, mustStep, stepFailure, tryStep } from "../steps.ts";
 import { bringTrust, type TrustEnvironment } from "../trust.ts";
-import { baseImageId, withNetwork } from "./environment.ts";
+import { baseImageId } from "./environment.ts";
 import { installEnvironment } from "./install.ts";
 
 export type PreparedAgent =
@@ -58,7 +58,7 @@ export async function prepareAgent(
   );
   const found = await tryStep(sandbox, { name: "read the mark", argv: ["cat", MARK], user: "root" }, { signal });
   if (succeeded(found.outcome) && found.output.text === mark) return { kind: "ready", volume };
-  if (hasPackages) await withNetwork(room, sandbox, egress, signal);
+  if (hasPackages) await egress.complete(sandbox, await baseImageId(room), signal);
   const failure = await fill(room, sandbox, agent, onOutput, signal);
   const network = egress.take();
   if (network.length > 0) room.logger.info({ agent: agent.digest, network }, "connections of an agent's preparation");
