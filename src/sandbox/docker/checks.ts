@@ -59,43 +59,22 @@ export function checkFacts(facts: ReadonlyMap<string, string>, spec: SandboxSpec
     .map(([name, value]) => `${name} is ${facts.get(name) ?? "unknown"}, not ${value}`);
 }
 
-/** Fields that give something away when they are there at all: we never ask for them. */
-const never = [
-  "Binds",
-  "BlkioDeviceReadBps",
-  "Cgroup",
-  "CgroupParent",
-  "ContainerIDFile",
-  "CpusetCpus",
-  "CpusetMems",
-  "CpuRealtimeRuntime",
-  "DeviceCgroupRules",
-  "DeviceRequests",
-  "Devices",
-  "Dns",
-  "ExtraHosts",
-  "GroupAdd",
-  "Isolation",
-  "Links",
-  "OomKillDisable",
-  "PortBindings",
-  "PublishAllPorts",
-  "StorageOpt",
-  "Sysctls",
-  "UsernsMode",
-  "VolumeDriver",
-  "VolumesFrom",
-] as const;
+/** Fields that we never ask for, all that engines know beside ours: what is there all the same was not our wish. */
+export const neverAsked: readonly string[] = `
+  Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps BlkioWeight BlkioWeightDevice Cgroup
+  CgroupParent ContainerIDFile CpuCount CpuPercent CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpuShares CpusetCpus
+  CpusetMems DeviceCgroupRules DeviceRequests Devices Dns DnsOptions DnsSearch ExtraHosts GroupAdd IOMaximumBandwidth
+  IOMaximumIOps Isolation KernelMemory KernelMemoryTCP Links MemoryReservation OomKillDisable PortBindings PublishAllPorts
+  StorageOpt Sysctls UsernsMode VolumeDriver VolumesFrom`
+  .trim()
+  .split(/\s+/);
 
 /** @returns what the engine took differently from what it was asked, one sentence each */
 export function checkInspect(info: Docker.ContainerInspectInfo, asked: Docker.ContainerCreateOptions): string[] {
-  const host = differences(info.HostConfig as unknown as Fields, asked.HostConfig as unknown as Fields, never);
-  const { User, Entrypoint, Cmd, Env } = info.Config;
-  // the image's own PATH is all that the engine adds
-  const added = (Env ?? []).filter((entry) => !entry.startsWith("PATH="));
-  const config = { User, Entrypoint, Cmd, Env: added };
-  const wanted = { User: asked.User, Entrypoint: asked.Entrypoint, Cmd: asked.Cmd, Env: asked.Env };
-  return [...host, ...differences(config, wanted, [])];
+  const host = differences(info.HostConfig as unknown as Fields, asked.HostConfig as unknown as Fields, neverAsked);
+  // not the environment: an image may bring one, and the supervisor passes nothing of it on
+  const { User, Entrypoint, Cmd } = asked;
+  return [...host, ...differences(info.Config as unknown as Fields, { User, Entrypoint, Cmd }, [])];
 }
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -70,6 +70,24 @@ describe.runIf(missing === undefined)("a build sandbox", () => {
     expect((await sandbox.run(root(script.join("\n")))).output.text.replace(/^bash: .*\n/gm, "")).toBe("end\n");
   });
 
+  it("lets package managers do what they do: unpack, change owners, add users, run scripts in another root", async () => {
+    await using sandbox = await open();
+    const script = `set -e; export PATH=/usr/local/sbin:/usr/sbin:/sbin:$PATH
+cd "$(mktemp -d)" && chmod 755 . && mkdir -p p/DEBIAN p/usr/share/probe
+printf 'Package: probe\\nVersion: 1\\nArchitecture: all\\nMaintainer: a <a@example>\\nDescription: a\\n' > p/DEBIAN/control
+printf '#!/bin/sh\\nset -e\\nuseradd --system --no-create-home probe\\nchown probe: /usr/share/probe/f\\nchmod 4755 /usr/share/probe/f\\n' > p/DEBIAN/postinst
+chmod 755 p/DEBIAN/postinst; echo x > p/usr/share/probe/f; mkfifo p/usr/share/probe/fifo
+dpkg-deb --build p probe.deb > /dev/null && dpkg -i probe.deb > /dev/null
+stat -c '%U %a %F' /usr/share/probe/f
+chroot / id -un probe
+mkdir wheel && printf 'from setuptools import setup\\nsetup(name="probe", version="1", py_modules=[])\\n' > wheel/setup.py
+pip install -q --root-user-action=ignore --no-build-isolation --no-index ./wheel && pip show probe | grep ^Version
+mkdir npm && cd npm && npm init -y > /dev/null && npm install --offline --no-audit --no-fund --silent && ls package-lock.json`;
+    const { output, outcome } = await sandbox.run(root(script, { timeoutMs: 120_000 }));
+    expect(output.text).toMatch(/^probe 4755 regular file\nprobe\nVersion: 1\npackage-lock.json\n$/);
+    expect(outcome).toEqual({ kind: "exited", exitCode: 0 });
+  });
+
   it("with an open network reaches no other sandbox on it", async () => {
     await using server = await open({ network: "open" });
     await using client = await open({ network: "open" });

@@ -68,7 +68,7 @@ describe("what the engine says it took", () => {
   const inspected = (change: object, config: object = {}): Docker.ContainerInspectInfo =>
     ({
       HostConfig: { ...asked.HostConfig, ...change },
-      Config: { User, Entrypoint, Cmd, Env: ["PATH=/bin"], ...config },
+      Config: { User, Entrypoint, Cmd, Env: ["NODE_VERSION=24"], ...config },
     }) as unknown as Docker.ContainerInspectInfo;
 
   it("the same passes, whatever the order of lists and the spelling of nothing", () => {
@@ -130,7 +130,6 @@ describe("what the engine says it took", () => {
     ["User", "1000"],
     ["Entrypoint", ["/bin/sh"]],
     ["Cmd", ["build", ...(Cmd ?? []).slice(1)]],
-    ["Env", ["PATH=/bin", "LD_PRELOAD=/repo/x.so"]],
   ])("R11 the process: %s = %j is refused", (field, value) => {
     expect(checkInspect(inspected({}, { [field]: value }), asked)).toEqual([expect.stringContaining(`${field} is`)]);
   });

@@ -5,6 +5,7 @@
 import Docker from "dockerode";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { AppError } from "../../../src/kernel/errors.ts";
+import { neverAsked } from "../../../src/sandbox/docker/checks.ts";
 import { type ContractSubject, megabyte, specOf } from "../contract.ts";
 import { makeSubject, whyNoEngine } from "../engine.ts";
 
@@ -69,7 +70,7 @@ const cases: readonly Case[] = [
   { why: "a kernel setting", names: "Sysctls", host: { Sysctls: { "net.ipv4.ip_unprivileged_port_start": "0" } } },
   { why: "logs on the host", names: "LogConfig", host: { LogConfig: { Type: "json-file", Config: {} } } },
   { why: "a life after its end", names: "RestartPolicy", host: { RestartPolicy: { Name: "always" } } },
-  { why: "the server's environment", names: "Env", rest: { Env: ["ADMIN_TOKEN=secret"] } },
+  { why: "another user", names: "User", rest: { User: "10001:10001" }, or: /supervisor/ },
 ];
 
 describe.runIf(missing === undefined)("R11 a container that is not as asked", () => {
@@ -145,6 +146,21 @@ describe.runIf(missing === undefined)("R11 a container that is not as asked", ()
     const count = between((asked) => asked);
     await (await subject.host.open(specOf(subject.instance, subject.image))).close();
     expect(count()).toBe(1);
+  });
+
+  it("no field that this engine knows is left unlooked at", async () => {
+    await using sandbox = await subject.host.open(specOf(subject.instance, subject.image));
+    const { HostConfig } = await new Docker().getContainer(sandbox.id).inspect();
+    let asked: Asked = {};
+    between((one) => {
+      asked = one;
+      return one;
+    });
+    await (await subject.host.open(specOf(subject.instance, subject.image))).close();
+    const looked = new Set([...Object.keys(asked.HostConfig ?? {}), ...neverAsked]);
+    // Runtime is compared where one was asked for; there is no terminal; swap is off
+    const harmless = ["Runtime", "ConsoleSize", "MemorySwappiness"];
+    expect(Object.keys(HostConfig).filter((name) => !looked.has(name) && !harmless.includes(name))).toEqual([]);
   });
 
   it("leaves nothing behind", async () => {
