@@ -5,6 +5,7 @@ import { emptyText } from "../kernel/outcome.ts";
 import type { SandboxHost } from "../sandbox/port.ts";
 import type { BlobStore, Store } from "../store/port.ts";
 import { Agents } from "./agents.ts";
+import { unguardedOf } from "./canary.ts";
 import { Egress } from "./egress.ts";
 import { Environments } from "./environments.ts";
 import { type KeptEnvironment, type KeptEnvironments, keptEnvironments } from "./kept-environments.ts";
@@ -110,11 +111,21 @@ async function evaluate(
     return result({ kind: "agentInvalid" }, { ...known, phases: obtained.phases, agentOutput: agent.output });
   }
 
-  const { selfChanged } = sanity;
-  const judged = await judge(room, { input, environment, selfChanged, agentVolume: agent.volume, reporter, signal });
+  const { selfChanged, guards } = sanity;
+  const judged = await judge(room, {
+    input,
+    environment,
+    selfChanged,
+    guards,
+    agentVolume: agent.volume,
+    reporter,
+    signal,
+  });
   const phases = [...obtained.phases, ...judged.phases];
   const notes = [...notesOfSanity(environment, sanity), ...judged.notes];
-  return result(judged.finding, { ...known, ...factsOf(judged), ...(await keepPatch(room, judged)), phases, notes });
+  const unguarded = judged.tests === undefined ? {} : { unguarded: unguardedOf(input.task, guards) };
+  const facts = { ...factsOf(judged), ...unguarded, ...(await keepPatch(room, judged)) };
+  return result(judged.finding, { ...known, ...facts, phases, notes });
 }
 
 /** Why nobody is judged by a task; undefined: it is sound. */

@@ -76,6 +76,8 @@ export interface TaskResult {
   readonly notes: readonly string[];
   /** empty unless the reason is `tampered` */
   readonly evidence?: readonly Evidence[];
+  /** judging commands that no canary stood beside, see canary.ts; absent where no test ran */
+  readonly unguarded?: readonly string[];
   readonly agentExitCode?: number;
   readonly baseCommit?: string;
   readonly treeHash?: string;

@@ -10,6 +10,8 @@ export interface SanityRecord {
   readonly detail: string;
   /** hidden tests that the task's own commands change while they run: no cheat when they do it again */
   readonly selfChanged: readonly string[];
+  /** test runners with which a canary was seen to work, see canary.ts */
+  readonly guards: readonly string[];
   /** wall clock, ms */
   readonly checkedAtMs: number;
 }
@@ -30,6 +32,7 @@ export function sanityRecords(store: Store): SanityRecords {
         detail: row.detail,
         // Written below in this very shape.
         selfChanged: JSON.parse(row.self_changed) as string[],
+        guards: JSON.parse(row.guards) as string[],
         checkedAtMs: row.checked_at.getTime(),
       };
     },
@@ -42,6 +45,7 @@ export function sanityRecords(store: Store): SanityRecords {
         // PostgreSQL's text holds no NUL, and file names may be anything but.
         detail: record.detail.replaceAll("\0", "\ufffd").toWellFormed(),
         self_changed: JSON.stringify(record.selfChanged),
+        guards: JSON.stringify(record.guards),
         checked_at: new Date(record.checkedAtMs),
       }),
   };

@@ -50,6 +50,6 @@ export function sanityDigest(task: TaskSpec, settings: EvaluationSettings): stri
   const judges = task.judges.map((judge) => ({ ...judge }));
   const testFiles = task.testFiles.map((file) => ({ ...file }));
   const resources = { ...settings.resources };
-  const content = canonicalJson({ rules: 1, judges, testFiles, referencePatch, testTimeoutMs, profile, resources });
+  const content = canonicalJson({ rules: 2, judges, testFiles, referencePatch, testTimeoutMs, profile, resources });
   return createHash("sha256").update(content).digest("hex");
 }

@@ -156,6 +156,8 @@ export interface SanityTable {
   detail: string;
   /** JSON array of paths */
   self_changed: string;
+  /** JSON array of test runners */
+  guards: Generated<string>;
   checked_at: Timestamp;
 }
 

@@ -83,6 +83,7 @@ const task: TaskRow = {
     testOutput: { totalBytes: 13, truncated: false },
     agentPatch: { totalBytes: 0, truncated: false },
     notes: ["output was cut"],
+    unguarded: ["fail_to_pass_2"],
     agentExitCode: 0,
     baseCommit: "1".repeat(40),
     runtime: "runc",

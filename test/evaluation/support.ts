@@ -108,7 +108,7 @@ export function sanityInMemory(
   how: "presumed" | "checked",
 ): SanityRecords & { readonly rows: Map<string, SanityRecord> } {
   const rows = new Map<string, SanityRecord>();
-  const sound = { isSound: true, hasReference: true, detail: "", selfChanged: [], checkedAtMs: 0 };
+  const sound = { isSound: true, hasReference: true, detail: "", selfChanged: [], guards: [], checkedAtMs: 0 };
   return {
     rows,
     find: async (key, digest) => rows.get(`${key} ${digest}`) ?? (how === "presumed" ? sound : undefined),

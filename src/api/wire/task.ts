@@ -55,6 +55,7 @@ const resultStored = v.looseObject({
   agentPatch: v.fallback(v.optional(textStored), undefined),
   notes: v.fallback(v.array(v.string()), []),
   evidence: v.fallback(v.array(v.object({ kind: v.string(), detail: v.string() })), []),
+  unguarded: v.fallback(v.array(v.string()), []),
   agentExitCode: v.fallback(v.optional(v.number()), undefined),
   baseCommit: v.fallback(v.optional(v.string()), undefined),
   runtime: v.fallback(v.optional(v.string()), undefined),
@@ -109,6 +110,8 @@ const taskDetail = {
   /** why a task is `tampered`; empty otherwise */
   evidence: v.array(v.object({ kind: v.string(), detail: v.string() })),
   network: v.array(connectionsWire),
+  /** judging commands whose result nothing but their exit code vouches for */
+  unguarded: v.array(v.string()),
   agent_exit_code: v.nullable(v.number()),
   base_commit: v.nullable(v.string()),
   runtime: v.nullable(v.string()),
@@ -145,6 +148,7 @@ export function taskToWire(task: TaskRow, visible: OutputsVisible): TaskDetailWi
     notes: visible === "none" ? [] : [...result.notes],
     evidence: visible === "none" ? [] : [...result.evidence],
     network: visible === "none" ? [] : result.phases.flatMap(connectionsToWire),
+    unguarded: visible === "none" ? [] : [...result.unguarded],
     agent_exit_code: result.agentExitCode ?? null,
     base_commit: result.baseCommit ?? null,
     runtime: result.runtime ?? null,

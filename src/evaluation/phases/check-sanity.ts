@@ -13,6 +13,7 @@ import { runtimeEnvironment } from "../runtime-environment.ts";
 import { unsoundness } from "../sanity.ts";
 import type { SanityRecord } from "../sanity-records.ts";
 import { tryStep } from "../steps.ts";
+import { type CanaryRun, guardsOf, runCanaries } from "./run-canaries.ts";
 import { runTests, type TestsRun } from "./run-tests.ts";
 import { fillRepo } from "./workspace.ts";
 
@@ -46,6 +47,7 @@ export async function checkSanity(
     isSound: problems.length === 0,
     hasReference: isTried,
     detail: (problems.length === 0 ? note : describe(problems, withReference ?? onBase)).slice(0, DETAIL_CHARS_MAX),
+    guards: guardsOf((isTried ? withReference : onBase)?.canaries ?? []),
     selfChanged: [...new Set(changed.map(({ path }) => path))].sort(),
     checkedAtMs: room.clock.now(),
   };
@@ -64,7 +66,7 @@ async function tryTask(
   environment: KeptEnvironment,
   patch: string,
   signal: AbortSignal,
-): Promise<TestsRun | undefined> {
+): Promise<(TestsRun & { readonly canaries: readonly CanaryRun[] }) | undefined> {
   const { settings } = room;
   await using sandbox = await room.host.open(
     {
@@ -80,7 +82,8 @@ async function tryTask(
   );
   await fillRepo(sandbox, "tests", signal);
   if (patch !== "" && !(await apply(sandbox, patch, signal))) return undefined;
-  return await runTests(sandbox, task, settings, { signal, onOutput: () => {}, runsAll: true });
+  const tests = await runTests(sandbox, task, settings, { signal, onOutput: () => {}, runsAll: true });
+  return { ...tests, canaries: await runCanaries(sandbox, task, settings, signal) };
 }
 
 /** Some archives lose the last line's end on their way through YAML, and some diffs were made with other context. */

@@ -4,7 +4,14 @@
  * repository is built again from the environment, and the change is applied to that. Where the places can't be emptied,
  * a second sandbox takes over.
  */
-import { type CapturedText, emptyText, type GradingMode, type Outcome, type Phase } from "../../kernel/outcome.ts";
+import {
+  type CapturedText,
+  emptyText,
+  type GradingMode,
+  type Outcome,
+  type Phase,
+  succeeded,
+} from "../../kernel/outcome.ts";
 import type { Sandbox, SandboxSpec, Usage } from "../../sandbox/port.ts";
 import type { ChangeSet } from "../change-set.ts";
 import type { KeptEnvironment } from "../kept-environments.ts";
@@ -17,6 +24,7 @@ import { harvest } from "./harvest.ts";
 import { type TakenPatch, takePatch } from "./patch.ts";
 import { protect } from "./protect.ts";
 import { bringTask, notesOf, runAgent } from "./run-agent.ts";
+import { evidenceOfCanaries, runCanaries } from "./run-canaries.ts";
 import { type ChangedHidden, runTests, type TestsRun } from "./run-tests.ts";
 import { unmetWishes } from "./wishes.ts";
 import { applyToRepo, emptyPlaces, fillRepo } from "./workspace.ts";
@@ -29,6 +37,8 @@ export interface JudgeOrder {
   readonly environment: KeptEnvironment;
   /** hidden tests that the task's own commands change, see sanity-records.ts */
   readonly selfChanged: readonly string[];
+  /** test runners whose canary is known to work */
+  readonly guards: readonly string[];
   readonly agentVolume: string;
   readonly reporter: AttemptReporter;
   readonly signal: AbortSignal;
@@ -73,12 +83,16 @@ export async function judge(room: Room, order: JudgeOrder): Promise<Judged> {
   const change = await harvest(sandbox, signal);
   await sandbox.endAll();
   await using place = await placeForTests(room, order, sandbox);
-  const { patch, tests, kept } = await timed(room, order, "tests", phases, () =>
+  const { patch, tests, kept, canaries } = await timed(room, order, "tests", phases, () =>
     judgeChange(room, order, place.sandbox, change),
   );
   notes.push(...change.notes, ...patch.notes, ...kept.notes, ...tests.notes, ...place.notes);
   const changed = tests.changed.filter(({ path }) => !order.selfChanged.includes(path));
-  const evidence = [...kept.evidence, ...changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange)];
+  const evidence = [
+    ...kept.evidence,
+    ...evidenceOfCanaries(canaries),
+    ...changed.slice(0, EVIDENCE_MAX).map(evidenceOfChange),
+  ];
   const { policy } = room.settings;
   const kinds = input.task.judges.map(judgeKind);
   const finding = { kind: "judged", outcomes: tests.outcomes, kinds, policy, evidence } as const;
@@ -127,7 +141,10 @@ async function judgeChange(room: Room, order: JudgeOrder, sandbox: Sandbox, chan
   await sandbox.endAll();
   const onOutput = (stream: "stdout" | "stderr", text: string) => order.reporter.log("tests", stream, text);
   const tests = await runTests(sandbox, order.input.task, room.settings, { signal, onOutput });
-  return { patch, tests, kept, outcome: lastOutcome(tests), usage: tests.usage };
+  // Where nothing passed nothing was forced.
+  const isForceable = tests.outcomes.some((outcome) => outcome !== undefined && succeeded(outcome));
+  const canaries = isForceable ? await runCanaries(sandbox, order.input.task, room.settings, signal, order.guards) : [];
+  return { patch, tests, kept, canaries, outcome: lastOutcome(tests), usage: tests.usage };
 }
 
 /** Of the tests phase as a whole: the first command that did not succeed, else the last one. */

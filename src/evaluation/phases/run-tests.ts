@@ -124,7 +124,8 @@ function judgeScripts(task: TaskSpec): OutgoingFile[] {
   }));
 }
 
-function hiddenFiles(task: TaskSpec): OutgoingFile[] {
+/** The files that go into /repo with the hidden tests. */
+export function hiddenFiles(task: TaskSpec): OutgoingFile[] {
   return task.testFiles.map((file) => ({
     path: file.path,
     kind: file.executable ? "executable" : "file",
