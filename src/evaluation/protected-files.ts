@@ -14,12 +14,15 @@ import { addsAny, type Comparison, comparisons } from "./protected-content.ts";
 export type Protection =
   /** restored, and flagged whatever the change is */
   | { readonly kind: "forcing" }
+  /** restored and flagged where the base has no such file: a project may itself be a test runner, or hold one */
+  | { readonly kind: "shadowing" }
   /** restored, and flagged where an added line matches */
   | { readonly kind: "lines"; readonly forcing: RegExp }
   /** restored and flagged where `changes` says so, otherwise part of the solution like any other file */
   | { readonly kind: "parts"; readonly changes: Comparison };
 
 const forcing: Protection = { kind: "forcing" };
+const shadowing: Protection = { kind: "shadowing" };
 
 /** What a harmless conftest.py (imports, fixtures, helpers) has no need of. */
 const conftestForce = new RegExp(
@@ -60,7 +63,7 @@ const installedTool = new RegExp(
 const shadowingModule = /^(pytest|_pytest|pluggy|iniconfig|unittest|nose|nose2|tox)(\.py|\.so|\.pyc|\/.*)$/;
 /** Programs that a shell would find first if PATH were led here. */
 const toolProgram = new RegExp(
-  `^(${runners}|python|python3|node|npm|npx|yarn|pnpm|tsx|go|cargo|rustc|bash|sh|env|git|make|ruby|grep|test)$`,
+  `^(${runners}|python|python3|node|npm|npx|yarn|pnpm|tsx|go|cargo|rustc|bash|sh|git|ruby|grep)$`,
 );
 
 export interface ProtectedPath {
@@ -84,12 +87,12 @@ export function protectionOf(file: ProtectedPath, context: ProtectionContext): P
   const named = byName.find(([pattern]) => pattern.test(name))?.[1];
   if (named !== undefined) return named;
   if (installedTool.test(path) || /(^|\/)\.cargo\/config(\.toml)?$/.test(path)) return forcing;
-  if (file.isProgram && toolProgram.test(name)) return forcing;
+  if (file.isProgram && toolProgram.test(name)) return shadowing;
   const isShadow = context.judgeFolders.some((folder) => {
     const inside = folder === "." ? path : path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : "";
     return shadowingModule.test(inside);
   });
-  return isShadow ? forcing : undefined;
+  return isShadow ? shadowing : undefined;
 }
 
 /** `python -m venv` makes links called python and a .pth file of its own; at the repository's root none is believed. */
@@ -107,6 +110,8 @@ export function judgeProtected(
   switch (protection.kind) {
     case "forcing":
       return "flagged";
+    case "shadowing":
+      return base === undefined ? "flagged" : "part";
     case "lines":
       return addsAny(protection.forcing)(base ?? "", now) ? "flagged" : "restored";
     case "parts":

@@ -16,7 +16,7 @@ export interface ProtectedChange {
   readonly evidence: readonly Evidence[];
 }
 
-/** Larger files of these kinds are not real; they are restored and flagged unread. */
+/** Files of these kinds are small; a larger one is restored unread. */
 const CONTENT_BYTES_MAX = 1024 ** 2;
 /** Each costs a look at the base. A monorepo has hundreds of package.json, and no change touches them all. */
 const COMPARED_MAX = 200;
@@ -50,8 +50,9 @@ export async function protect(
       continue;
     }
     if (protection.kind !== "forcing") comparedCount += 1;
-    const isTooMuch = comparedCount > COMPARED_MAX || file.content.length > CONTENT_BYTES_MAX || file.kind === "link";
-    const judged = isTooMuch ? "flagged" : await compare(sandbox, protection, file, signal);
+    // Too many, or too large: restored all the same, and held against nobody.
+    const isTooMuch = comparedCount > COMPARED_MAX || file.content.length > CONTENT_BYTES_MAX;
+    const judged = isTooMuch ? "restored" : await compare(sandbox, protection, file, signal);
     if (judged === "part") files.push(file);
     else (judged === "flagged" ? flagged : restored).push(file.path);
   }
@@ -60,7 +61,7 @@ export async function protect(
     // A file that the change replaces stands on both lists; it goes or stays as one.
     if (dropped.has(path)) return false;
     const protection = protectionFor(path, "file");
-    if (protection === undefined || protection.kind === "parts") return true;
+    if (protection === undefined || protection.kind === "parts" || protection.kind === "shadowing") return true;
     restored.push(path);
     return false;
   });
@@ -75,6 +76,8 @@ export async function protect(
 }
 
 async function compare(sandbox: Sandbox, protection: Protection, file: ChangedFile, signal: AbortSignal) {
+  // A link says nothing of what will be read through it.
+  if (file.kind === "link" && protection.kind !== "shadowing") return "flagged";
   const base = protection.kind === "forcing" ? undefined : await baseText(sandbox, file.path, signal);
   return judgeProtected(protection, base, file.content.toString("utf8"));
 }
