@@ -11,7 +11,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../../kernel/clock.ts";
-import { dial, type Resolve } from "./dial.ts";
+import { dial, keeping, type Resolve } from "./dial.ts";
 import { forward } from "./forward.ts";
 import { Passage } from "./passage.ts";
 import { type EgressPolicy, type EgressReason, type HostPort, isHostName, isListed, parseHostPort } from "./policy.ts";
@@ -43,6 +43,8 @@ export interface ProxyOptions {
 }
 
 const HEADER_BYTES_MAX = 16 * 1024;
+/** How long the answer for a name is used, ms. */
+const RESOLVED_MS = 60_000;
 /** How long a client that was refused may keep its connection, ms. */
 const REFUSED_MS = 2_000;
 const SHOWN_HOST_CHARS_MAX = 100;
@@ -53,6 +55,8 @@ export class EgressProxy {
   readonly #server: Server;
   readonly #closed = new AbortController();
   readonly #clients = new Set<Duplex>();
+  /** asked for listed hosts only, so what it keeps is bounded by the list */
+  readonly #resolve: Resolve;
   #connectionCount = 0;
   #bytesLeft: number;
 
@@ -60,6 +64,7 @@ export class EgressProxy {
     this.#options = options;
     this.#limits = options.limits ?? egressLimits;
     this.#bytesLeft = this.#limits.bytesMax;
+    this.#resolve = keeping(options.resolve, options.clock, RESOLVED_MS);
     this.#server = createServer({ maxHeaderSize: HEADER_BYTES_MAX, requireHostHeader: false, keepAliveTimeout: 0 });
     this.#server.on("connect", (request: IncomingMessage, client: Duplex, head: Buffer) => {
       void this.#connect(request, client, head);
@@ -76,6 +81,8 @@ export class EgressProxy {
     if (this.#closed.signal.aborted) return void client.destroy();
     this.#clients.add(client);
     client.on("error", () => {});
+    // a client that sends its requests ahead has a listener for each of them
+    client.setMaxListeners(0);
     client.once("close", () => this.#clients.delete(client));
     this.#server.emit("connection", client);
   }
@@ -119,7 +126,7 @@ export class EgressProxy {
     if (this.#connectionCount > this.#limits.connectionsMax) return refuse("too_many");
     if (this.#bytesLeft <= 0) return refuse("bytes_max");
     if (target === undefined) return refuse(looksLikeAddress(shown) ? "ip_literal" : "bad_request");
-    const { policy, clock, resolve } = this.#options;
+    const { policy, clock } = this.#options;
     if (!isListed(policy, target)) return refuse("not_listed");
     const gone = new AbortController();
     const onGone = () => gone.abort(new Error("the client went away"));
@@ -127,7 +134,7 @@ export class EgressProxy {
     const signal = AbortSignal.any([gone.signal, this.#closed.signal]);
     try {
       const { isAddressAllowed } = policy;
-      const dialled = await dial(target, { resolve, isAddressAllowed, clock, signal });
+      const dialled = await dial(target, { resolve: this.#resolve, isAddressAllowed, clock, signal });
       if (dialled.kind === "refused") return refuse(dialled.reason);
       const passage = new Passage({
         clock,
