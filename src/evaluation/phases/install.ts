@@ -1,4 +1,4 @@
-/** The install phase: the task's own commands, by bash as root with the network open, one after the other. */
+/** The install phase: the task's own commands, by bash as root with the network of NETWORK_INSTALL, one after the other. */
 import type { TaskSpec } from "../../archive/submission.ts";
 import type { Clock } from "../../kernel/clock.ts";
 import { type CapturedText, type Outcome, succeeded } from "../../kernel/outcome.ts";
