@@ -130,7 +130,7 @@ export const settings = {
   REPO_HOSTS: { schema: list, fallback: "github.com", help: "hosts that a task's https URL may name" },
   NETWORK_INSTALL: {
     schema: oneOf(["allow-list", "open"]),
-    fallback: "allow-list",
+    fallback: "open",
     help: "what clone and install may connect to: REPO_HOSTS and EGRESS_HOSTS through a proxy of ours, or anything",
   },
   EGRESS_HOSTS: {
@@ -158,6 +158,11 @@ export const settings = {
     schema: integer(1, 10_000),
     fallback: 50,
     help: "prepared agents kept on the engine; the least recently used go first",
+  },
+  SANITY_CHECK: {
+    schema: oneOf(["off", "required"]),
+    fallback: "off",
+    help: "`required`: nobody is judged by a task before it was shown sound: its tests fail on the base, and pass with the reference patch",
   },
   GRADING: {
     schema: oneOf(["clean", "fresh"]),

@@ -22,6 +22,8 @@ export interface EvaluationSettings {
   /** path of a certificate bundle on this machine; empty: none */
   readonly extraCaFile: string;
   readonly isAddressAllowed: AddressRule;
+  /** whether a task must be shown sound before anyone is judged by it */
+  readonly requiresSanity: boolean;
   readonly grading: GradingMode;
   readonly policy: GradingPolicyId;
   readonly egress: EgressSettings;
@@ -47,6 +49,7 @@ export function evaluationSettings(config: Config): EvaluationSettings {
     buildResources: { ...resources, diskBytes: BUILD_DISK_FACTOR * resources.diskBytes },
     extraCaFile: config.EXTRA_CA_FILE,
     isAddressAllowed,
+    requiresSanity: config.SANITY_CHECK === "required",
     grading: config.GRADING,
     policy: config.GRADING_POLICY,
     egress: egressSettings(config, isAddressAllowed),

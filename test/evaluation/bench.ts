@@ -58,6 +58,8 @@ export class Bench implements AsyncDisposable {
         TEST_TIMEOUT_SECS: "30",
         TASK_MEMORY_MB: "512",
         TASK_DISK_MB: "128",
+        SANITY_CHECK: "required",
+        NETWORK_INSTALL: "allow-list",
         // sites whose mirrors have addresses of the documentation's range
         EGRESS_ALLOW_CIDRS: "203.0.113.0/24",
         ...environment,

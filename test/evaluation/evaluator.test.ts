@@ -322,3 +322,20 @@ describe("eviction", () => {
     expect(host.volumes.size).toBe(2);
   });
 });
+
+describe("SANITY_CHECK=off", () => {
+  const off = { SANITY_CHECK: "off" };
+
+  it("takes a task on trust: no sandbox is spent on it", async () => {
+    const { host, evaluate } = roomWith(undefined, "checked", off);
+    expect(await evaluate()).toMatchObject({ verdict: "passed", reward: 1 });
+    expect(host.specs.map(({ profile }) => profile)).toEqual(["build", "build", "strict"]);
+  });
+
+  it("ends a task whose install fails, reference or not", async () => {
+    const fails = (call: Call) => (call.line.includes("/task/install/1.sh") ? { outcome: exited(1) } : undefined);
+    const { evaluate } = roomWith(fails, "checked", off);
+    const task = { install: ["false"], referencePatch: "diff --git a/a.txt b/a.txt\n" };
+    expect(await evaluate(task)).toMatchObject({ verdict: "inconclusive", reason: "install_failed", reward: 0 });
+  });
+});

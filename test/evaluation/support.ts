@@ -44,7 +44,8 @@ export function inputOf(task: TaskSpec = taskOf(), agent: AgentSpec = agentOf())
   return { batchId: "11111111-1111-4111-8111-111111111111" as BatchId, attempt: 1, task, agent };
 }
 
-export const configOf = (environment: Record<string, string> = {}) => loadConfig({ environment });
+export const configOf = (environment: Record<string, string> = {}) =>
+  loadConfig({ environment: { SANITY_CHECK: "required", NETWORK_INSTALL: "allow-list", ...environment } });
 
 /** One record of the harvest program. */
 export function record(kind: string, path: string | Buffer, content: string | Buffer = ""): Buffer {
