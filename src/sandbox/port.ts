@@ -143,7 +143,7 @@ export interface SandboxHost {
   removeVolume(name: string): Promise<void>;
   /** Names of the volumes that carry all of `labels`. */
   listVolumes(labels: Readonly<Record<string, string>>): Promise<readonly string[]>;
-  /** Every container of `instance` that this host sees, running or not. */
+  /** Every container of `instance` that this host sees, running or not; without those that are being removed. */
   list(instance: string): Promise<readonly FoundSandbox[]>;
   /** Removes a container by id, whatever its state; one that is gone already is fine. */
   remove(id: string): Promise<void>;

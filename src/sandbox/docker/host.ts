@@ -205,7 +205,8 @@ class DockerHost implements SandboxHost {
     const infos = await this.#engine.call("list", "listing sandboxes", () =>
       this.#docker.listContainers({ all: true, filters: { label: [`proctor.instance=${instance}`] } }),
     );
-    return infos.map(found);
+    // Older engines go on listing, for ever, some containers whose removal has long ended; inspect denies them.
+    return infos.filter(({ State }) => State !== "removing").map(found);
   }
 
   async remove(id: string): Promise<void> {
