@@ -1,14 +1,14 @@
 /**
- * What the hardening costs: `node test/bench/hardening.ts [ROUNDS]`. A small task runs in the container of the strict
+ * What the hardening costs: `node bench/hardening.ts [ROUNDS]`. A small task runs in the container of the strict
  * profile, in the same one under the engine's default filter, and in one without filter, dropped capabilities, read-only
  * root and masked paths; limits are the same. Rounds alternate, so that what else the machine does falls on all; medians.
  */
 import { randomUUID } from "node:crypto";
 import Docker from "dockerode";
-import { containerSpec } from "../../src/sandbox/docker/container-spec.ts";
-import { loadProfiles } from "../../src/sandbox/profiles.ts";
-import { megabyte, specOf } from "../sandbox/contract.ts";
-import { image, removeAll } from "../sandbox/engine.ts";
+import { containerSpec } from "../src/sandbox/docker/container-spec.ts";
+import { loadProfiles } from "../src/sandbox/profiles.ts";
+import { megabyte, specOf } from "../test/sandbox/contract.ts";
+import { image, removeAll } from "../test/sandbox/engine.ts";
 
 const rounds = Number(process.argv[2] ?? 15);
 const instance = `bench-${randomUUID().slice(0, 8)}`;
