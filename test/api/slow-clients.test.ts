@@ -13,6 +13,8 @@ const MB = 1024 * 1024;
 /** What kernel buffers of both ends may swallow on loopback. */
 const KERNEL_BYTES_MAX = 24 * MB;
 const HELD_BYTES_MAX = 32 * MB;
+/** For forty readers, whose own sockets stand in this process too; bodies of 120 MB each would show all the same. */
+const HELD_BY_FORTY_BYTES_MAX = 96 * MB;
 
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");
@@ -119,7 +121,7 @@ describe("/batch/{id}/tasks", () => {
     clearInterval(watch);
     for (const socket of sockets) socket.resume();
     await Promise.all(sockets.map(closed));
-    expect(most, `held at most ${Math.round(most / MB)} MB`).toBeLessThan(HELD_BYTES_MAX);
+    expect(most, `held at most ${Math.round(most / MB)} MB`).toBeLessThan(HELD_BY_FORTY_BYTES_MAX);
   });
 });
 
