@@ -197,7 +197,7 @@ describe("errors", () => {
   });
 
   it.each([
-    ["a stack", new Error("boom at /work/src/x.ts:1:2")],
+    ["a stack", new Error("boom at /srv/proctor/src/x.ts:1:2")],
     [
       "a path",
       new AppError("sandbox_failed", "/var/run/docker.sock: container 3f4e5d6c7b8a gone", {

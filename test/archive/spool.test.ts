@@ -1,46 +1,16 @@
 /** The spool folder: what a dead process left is swept, what lives stays. */
-import { createHash } from "node:crypto";
 import { utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { sweepSpool } from "../../src/archive/spool.ts";
-import { createReceiver, type UploadInput, type UploadOptions } from "../../src/archive/upload.ts";
-import { systemClock } from "../../src/kernel/clock.ts";
-import { formOf, type Part } from "./form.ts";
+import { openSpool, sweepSpool } from "../../src/archive/spool.ts";
 import { namesIn, scratchFolder } from "./support.ts";
 
 const scratch = scratchFolder();
-let serial = 0;
-
-function receiver(changes: Partial<UploadOptions> = {}) {
-  const folder = scratch.path(`spool-${serial++}`);
-  const options = {
-    folder,
-    archiveBytesMax: 100_000,
-    timeoutMs: 10_000,
-    idleMs: 5_000,
-    uploadsMax: 2,
-    clock: systemClock,
-  };
-  return { folder, receiver: createReceiver({ ...options, ...changes }) };
-}
-
-const _sha256 = (bytes: Buffer) => createHash("sha256").update(bytes).digest("hex");
-const input = (parts: readonly Part[], changes: Partial<UploadInput> = {}): UploadInput => {
-  const { body, contentType } = formOf(parts);
-  return { body: Readable.from(chunked(body, 1_000)), contentType, ...changes };
-};
-function chunked(bytes: Buffer, size: number): Buffer[] {
-  return Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) =>
-    bytes.subarray(index * size, (index + 1) * size),
-  );
-}
 
 describe("sweeping", () => {
   test("what a killed process left goes, what lives stays", async () => {
-    const { folder, receiver: r } = receiver();
-    await using live = await r.receive(input([{ name: "file", filename: "a", content: Buffer.from("x") }]));
+    const folder = scratch.path("spool");
+    await using live = await openSpool(folder);
     const host = hostname()
       .replace(/[^A-Za-z0-9.]/g, "_")
       .slice(0, 64);
