@@ -84,8 +84,6 @@ export class EgressProxy {
     // a client that sends its requests ahead has a listener for each of them
     client.setMaxListeners(0);
     client.once("close", () => this.#clients.delete(client));
-    // Each request under way listens for its client's end, and apt sends ten at once on one connection.
-    client.setMaxListeners(64);
     this.#server.emit("connection", client);
   }
 
