@@ -12,7 +12,7 @@ import { containerControl, type Log } from "./control.ts";
 import { watchDisk } from "./disk-watch.ts";
 import { dockerOptions, endpointName } from "./endpoint.ts";
 import { Engine, isConflict, isNotFound } from "./engine.ts";
-import { found, keptLabels, splitReference } from "./labels.ts";
+import { found, keptLabels, sharedLabels, splitReference } from "./labels.ts";
 import { SupervisorLink } from "./link.ts";
 import { OpenNetwork } from "./network.ts";
 import { Programs } from "./programs.ts";
@@ -47,6 +47,7 @@ class DockerHost implements SandboxHost {
   readonly #engine: Engine;
   readonly #docker: Docker;
   readonly #clock: Clock;
+  readonly #instance: string;
   readonly #runtime: string;
   readonly #deadManMs: number;
   readonly #profiles: Readonly<Record<ProfileName, Profile>>;
@@ -59,6 +60,7 @@ class DockerHost implements SandboxHost {
     this.#docker = new Docker(dockerOptions(dockerHost));
     this.#clock = options.clock ?? systemClock;
     this.#engine = new Engine(this.#docker, this.#clock, endpointName(dockerHost));
+    this.#instance = options.instance;
     this.#runtime = options.runtime ?? "";
     this.#deadManMs = options.deadManMs ?? DEAD_MAN_MS;
     this.#profiles = loadProfiles();
@@ -180,7 +182,11 @@ class DockerHost implements SandboxHost {
 
   async ensureVolume(name: string, labels: Readonly<Record<string, string>>): Promise<void> {
     await this.#engine.call("create", `making volume ${name}`, () =>
-      this.#docker.createVolume({ Name: name, Driver: "local", Labels: { ...labels } }),
+      this.#docker.createVolume({
+        Name: name,
+        Driver: "local",
+        Labels: { ...sharedLabels(this.#instance), ...labels },
+      }),
     );
   }
 

@@ -28,6 +28,11 @@ export function keptLabels(container: SandboxLabels, labels: Readonly<Record<str
   return { ...Object.fromEntries(inherited), "proctor.instance": container.instance, ...labels };
 }
 
+/** Labels of what serves more than one task: volumes, networks, helpers. All of ours carry the same five names. */
+export function sharedLabels(instance: string): Record<string, string> {
+  return labelsOf({ instance, batch: "-", task: "-", attempt: 0, phase: "prepare" });
+}
+
 /** `name:tag` in its two parts; without a tag `latest`. */
 export function splitReference(reference: string): { readonly repo: string; readonly tag: string } {
   const at = reference.lastIndexOf(":");

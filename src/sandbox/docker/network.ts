@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Engine, isConflict } from "./engine.ts";
+import { sharedLabels } from "./labels.ts";
 
 export class OpenNetwork {
   readonly #engine: Engine;
@@ -60,7 +61,7 @@ export class OpenNetwork {
           CheckDuplicate: true,
           Driver: "bridge",
           EnableIPv6: false,
-          Labels: { "proctor.instance": this.#instance, "proctor.network": "open" },
+          Labels: { ...sharedLabels(this.#instance), "proctor.network": "open" },
           Options: { "com.docker.network.bridge.enable_icc": "false" },
         }),
       );

@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { PROGRAMS } from "./container-spec.ts";
 import { type Engine, isNotFound } from "./engine.ts";
+import { sharedLabels } from "./labels.ts";
 
 export class Programs {
   readonly #engine: Engine;
@@ -50,7 +51,7 @@ export class Programs {
    */
   async #fill(imageId: string): Promise<string> {
     const volume = `proctor-programs-${this.#instance}-${imageId.replace("sha256:", "").slice(0, 16)}`;
-    const labels = { "proctor.instance": this.#instance, "proctor.programs": imageId };
+    const labels = { ...sharedLabels(this.#instance), "proctor.programs": imageId };
     const { docker } = this.#engine;
     const what = `filling volume ${volume}`;
     await this.#engine.call("create", what, () => docker.createVolume({ Name: volume, Labels: labels }));
@@ -61,7 +62,7 @@ export class Programs {
           name,
           Image: imageId,
           Entrypoint: [`${PROGRAMS}/supervisor`],
-          Labels: { "proctor.instance": this.#instance },
+          Labels: sharedLabels(this.#instance),
           HostConfig: {
             NetworkMode: "none",
             Mounts: [{ Type: "volume", Source: volume, Target: PROGRAMS, ReadOnly: false }],
