@@ -35,7 +35,7 @@ it("A08 takes exactly one of 50 identical requests at once", async () => {
   for (const { body } of byStatus(401)) expect(body.error).toBe("nonce_reused");
 });
 
-it("A14 answers a good caller while 2000 bad signatures a second arrive from the same address for 10 s", async () => {
+it("A14 answers a good caller while 32 clients at the same address send bad signatures as fast as they can for 10 s", async () => {
   const statuses = new Map<number, number>();
   const stop = AbortSignal.timeout(10_000);
   const flood = async () => {
